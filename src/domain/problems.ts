@@ -1,0 +1,108 @@
+/** One text in both languages that answers speak. */
+export interface Says {
+  readonly zh: string
+  readonly en: string
+}
+
+export const says = (zh: string, en: string): Says => ({ zh, en })
+
+/** What sort of refusal it is. Which status that means is known to `http/problem-json.ts` alone. */
+export type Kind =
+  | 'invalid' | 'unauthenticated' | 'forbidden' | 'missing' | 'disallowed' | 'late' | 'conflict' | 'gone' | 'precondition'
+  | 'tooLarge' | 'unsupported' | 'unprocessable' | 'limited' | 'overlong' | 'internal' | 'busy'
+
+interface Entry extends Says {
+  readonly kind: Kind
+}
+
+/** Every refusal there is. Codes never change their meaning; titles may be reworded. */
+export const PROBLEMS = {
+  // what the caller sent
+  'body-malformed': { kind: 'invalid', zh: '请求正文无法读取', en: 'The request body cannot be read' },
+  'url-malformed': { kind: 'invalid', zh: '请求地址格式不正确', en: 'The request URL is malformed' },
+  'validation-failed': { kind: 'invalid', zh: '请求内容不符合要求', en: 'The request is not valid' },
+  'body-too-large': { kind: 'tooLarge', zh: '请求正文过大', en: 'The request body is too large' },
+  'media-type-unsupported': { kind: 'unsupported', zh: '不支持这种内容类型', en: 'This content type is not supported' },
+  'http-malformed': { kind: 'invalid', zh: '不是有效的 HTTP 请求', en: 'Not a valid HTTP request' },
+  'headers-too-large': { kind: 'overlong', zh: '请求头过大', en: 'The request headers are too large' },
+  'sent-too-slowly': { kind: 'late', zh: '请求未能及时发送完毕', en: 'The request was not sent in time' },
+  'method-not-allowed': { kind: 'disallowed', zh: '此地址不支持该请求方法', en: 'This URL does not support the method' },
+  'rate-limited': { kind: 'limited', zh: '请求过于频繁，请稍后再试', en: 'Too many requests, try again later' },
+
+  // who the caller is
+  unauthenticated: { kind: 'unauthenticated', zh: '请先登录', en: 'Log in first' },
+  'token-invalid': { kind: 'unauthenticated', zh: '登录已失效，请重新登录', en: 'The token is invalid or has expired' },
+  forbidden: { kind: 'forbidden', zh: '没有权限', en: 'Not permitted' },
+  'not-verified': { kind: 'forbidden', zh: '身份尚未核实，不能认领', en: 'Only verified members may claim' },
+  'own-wish': { kind: 'forbidden', zh: '不能认领自己的心愿', en: 'Nobody may claim their own wish' },
+
+  // what the caller named
+  'not-found': { kind: 'missing', zh: '没有找到', en: 'Not found' },
+  'request-not-found': { kind: 'missing', zh: '没有找到这件点单', en: 'No such request' },
+  'item-unknown': { kind: 'unprocessable', zh: '服务菜单中没有这一项', en: 'No such service item' },
+  'node-unknown': { kind: 'unprocessable', zh: '没有这个地点', en: 'No such node' },
+  'target-unknown': { kind: 'unprocessable', zh: '没有找到派单对象', en: 'No such person or organisation to dispatch to' },
+  'cursor-unusable': { kind: 'gone', zh: '翻页位置已失效，请从头读取', en: 'The cursor is no longer usable, start again' },
+
+  // how things stand
+  'transition-refused': { kind: 'conflict', zh: '当前状态不能这样办理', en: 'Not possible in the current state' },
+  'request-changed': { kind: 'conflict', zh: '这件点单刚刚被他人更改，请刷新后再试', en: 'Someone else changed the request first, reload and try again' },
+  'not-for-the-wall': { kind: 'conflict', zh: '这类事项不上墙', en: 'This matter is never put on a wall' },
+  'already-claimed': { kind: 'conflict', zh: '已有人认领', en: 'Already claimed' },
+  'not-claimed': { kind: 'conflict', zh: '您没有认领这件点单', en: 'Not claimed by you' },
+  'already-responded': { kind: 'conflict', zh: '已经首次响应', en: 'The first response is recorded already' },
+  'already-rated': { kind: 'conflict', zh: '已经评价过', en: 'Rated already' },
+  'window-over': { kind: 'conflict', zh: '已过期限', en: 'The time for this is over' },
+  'own-work': { kind: 'forbidden', zh: '不能回访自己承办的事项', en: 'Nobody follows up their own work' },
+  'slots-taken': { kind: 'conflict', zh: '名额已满', en: 'All slots are taken' },
+  'limit-reached': { kind: 'conflict', zh: '已达到次数或数量上限', en: 'A limit has been reached' },
+  'external-ref-taken': { kind: 'conflict', zh: '该外部单号已经用过', en: 'This externalRef is already in use' },
+  'version-mismatch': { kind: 'precondition', zh: '版本不一致，请刷新后再试', en: 'The version does not match, reload and try again' },
+  'idempotency-key-reused': { kind: 'unprocessable', zh: '同一 Idempotency-Key 用于不同的请求', en: 'This Idempotency-Key was used for another request' },
+  'idempotency-in-flight': { kind: 'conflict', zh: '相同的请求正在处理', en: 'The same request is being processed' },
+
+  // how we are
+  overloaded: { kind: 'busy', zh: '系统繁忙，请稍后再试', en: 'The service is busy, try again later' },
+  'took-too-long': { kind: 'busy', zh: '处理超时，请稍后再试', en: 'Processing took too long, try again later' },
+  'shutting-down': { kind: 'busy', zh: '服务正在重启，请稍后再试', en: 'The service is restarting, try again shortly' },
+  internal: { kind: 'internal', zh: '系统内部错误', en: 'Something went wrong on our side' },
+} as const satisfies Record<string, Entry>
+
+export type ProblemCode = keyof typeof PROBLEMS
+
+/** One finding in the input, at a JSON Pointer into it. */
+export interface Finding {
+  readonly pointer: string
+  readonly code?: string
+  readonly message: Says
+}
+
+interface Circumstances {
+  readonly detail?: Says
+  /** Told to the caller as they are (`state`, `allowed`, `id`…): ids and codes only, never personal data. */
+  readonly facts?: Readonly<Record<string, unknown>>
+  readonly errors?: readonly Finding[]
+  /** For the log, never for the caller. */
+  readonly cause?: unknown
+}
+
+/** A refusal: thrown by the rules, answered at the edge. */
+export class Problem extends Error {
+  override readonly name = 'Problem'
+  readonly code: ProblemCode
+  readonly detail: Says | undefined
+  readonly facts: Readonly<Record<string, unknown>>
+  readonly errors: readonly Finding[]
+
+  constructor(code: ProblemCode, { detail, facts = {}, errors = [], cause }: Circumstances = {}) {
+    super(code, cause === undefined ? undefined : { cause })
+    this.code = code
+    this.detail = detail
+    this.facts = facts
+    this.errors = errors
+  }
+
+  get kind(): Kind {
+    return PROBLEMS[this.code].kind
+  }
+}

@@ -1,0 +1,115 @@
+import type { Capability } from './machine.ts'
+import type { Item } from './request.ts'
+import { DEFAULT_POLICY, type Policy } from './policy.ts'
+
+/** What a new tenant starts with. From then on it is the tenant's own data: change it there, not here. */
+
+export interface ShippedRole {
+  code: string
+  name: string
+  capabilities: Capability[]
+}
+
+/**
+ * The duties of the five articles and of GB/T 30428. Those at a node cover its subtree; those of an organisation
+ * (`handle` alone) reach what is dispatched to it and nothing else.
+ */
+export const SHIPPED_ROLES: readonly ShippedRole[] = [
+  // S0: the branch places what residents file
+  { code: 'branch_secretary', name: '支部书记', capabilities: ['view', 'file_for', 'dispatch', 'publish', 'supervise'] },
+  // GB/T 30428: 派遣员, 值班长, 督查员
+  { code: 'dispatcher', name: '派单员', capabilities: ['view', 'file_for', 'dispatch', 'publish'] },
+  { code: 'duty_chief', name: '值班长', capabilities: ['view', 'file_for', 'dispatch', 'publish', 'supervise'] },
+  { code: 'inspector', name: '督查员', capabilities: ['view', 'supervise'] },
+  { code: 'caller', name: '回访员', capabilities: ['view', 'follow_up'] },
+  // S3: 楼栋长派单, 社区工作者接单
+  { code: 'building_head', name: '楼栋长', capabilities: ['view', 'file_for', 'dispatch', 'handle', 'supervise'] },
+  { code: 'unit_head', name: '单元长', capabilities: ['view', 'file_for', 'handle', 'supervise'] },
+  { code: 'community_worker', name: '社区工作者', capabilities: ['view', 'file_for', 'handle'] },
+  // S0: 五大员; grid staff dispatch through Swagger
+  { code: 'grid_head', name: '网格长', capabilities: ['view', 'file_for', 'dispatch', 'publish', 'handle', 'supervise'] },
+  { code: 'grid_worker', name: '网格员', capabilities: ['view', 'file_for', 'dispatch', 'publish', 'handle'] },
+  { code: 'micro_grid_worker', name: '微网格员', capabilities: ['view', 'file_for', 'handle'] },
+  // A mediator sees what is given to him: neighbours' quarrels are nobody else's business (S3: 调解室)
+  { code: 'mediator', name: '和事佬', capabilities: ['handle'] },
+  { code: 'admin', name: '管理员', capabilities: ['view', 'administer'] },
+  { code: 'property_manager', name: '物业经理', capabilities: ['handle'] },
+  { code: 'owners_chair', name: '业委会主任', capabilities: ['handle'] },
+  { code: 'enterprise_agent', name: '企业代办人', capabilities: ['handle'] },
+  { code: 'team_leader', name: '志愿服务队队长', capabilities: ['handle'] },
+  { code: 'unit_liaison', name: '双报到单位联络员', capabilities: ['handle'] },
+]
+
+export type ShippedPolicyCode = 'standard' | 'wish' | 'urgent' | 'auto'
+
+/** Sources of the numbers: domain.md 1.3. */
+export const SHIPPED_POLICIES: Readonly<Record<ShippedPolicyCode, Policy>> = {
+  standard: DEFAULT_POLICY,
+
+  wish: {
+    ...DEFAULT_POLICY,
+    limits: {
+      ...DEFAULT_POLICY.limits,
+      claim: '7d', // 宝教寺社区: the wall is gone through weekly
+      complete: '22d', // that week, and the longest feedback class of Beijing's DB11, 15 d
+    },
+  },
+
+  // DB11, life and property or water, power, gas, heat: dispatched within 2 h, fed back within 24 h; round the clock
+  urgent: {
+    ...DEFAULT_POLICY,
+    limits: {
+      ...DEFAULT_POLICY.limits,
+      accept: '1h', place: '1h', claim: '24h', sign: '1h', respond: '2h', complete: '24h',
+      follow_up: '1wd', // a bureau's 12345 rule: 回访 the day after
+    },
+    rungEvery: '2h',
+  },
+
+  // S3: the building's own matters need no acceptance, 在规定时限内帮助群众解决
+  auto: {
+    ...DEFAULT_POLICY,
+    limits: {
+      ...DEFAULT_POLICY.limits,
+      place: '24h', // DB11: general matters are dispatched within 24 h
+      complete: '7d', // DB11: the third feedback class
+    },
+    autoAccept: true,
+  },
+}
+
+export type ShippedItem = Omit<Item, 'id'> & { category: string; policyCode: ShippedPolicyCode }
+
+/** The thirteen services that the articles count up (S1, S3, S4), then what S0's wall is for. */
+export const SHIPPED_ITEMS: readonly ShippedItem[] = [
+  service('repair-road', '破损路面维修', '设施维修'),
+  service('corridor-light', '楼道灯维修', '设施维修', { policyCode: 'auto' }),
+  service('drain', '下水管道疏通', '设施维修', { policyCode: 'urgent' }),
+  service('elevator', '电梯使用', '设施维修', { policyCode: 'urgent' }),
+  service('tree', '树枝修剪', '环境卫生', { wall: true }),
+  service('environment-cleaning', '环境清理', '环境卫生', { wall: true }),
+  service('cleaning', '大院保洁', '环境卫生'),
+  service('flyer-removal', '小广告清理', '环境卫生', { policyCode: 'auto', wall: true }),
+  service('parking', '车位管理', '公共秩序'),
+  service('illegal-parking', '车辆乱停乱放', '公共秩序'),
+  service('illegal-building', '私搭乱建', '公共秩序'),
+  service('home-certification', '上门认证', '上门服务'),
+  service('mediation', '邻里矛盾调解', '矛盾调解', { kind: 'mediation' }),
+
+  wish('companionship', '陪伴关爱'),
+  wish('small-gift', '微心愿物资'),
+  wish('study-help', '助学辅导'),
+  wish('home-haircut', '上门理发'),
+  wish('small-repair', '小修小补'),
+  { ...wish('errand', '跑腿代办'), kind: 'errand', category: '上门服务' },
+  // A suggestion is answered, not claimed (S0: 居民信报箱)
+  service('suggestion', '意见建议', '意见建议', { kind: 'suggestion' }),
+]
+
+function service(code: string, name: string, category: string, differs: Partial<ShippedItem> = {}): ShippedItem {
+  return { code, name, category, kind: 'service', mode: 'dispatch', wall: false, policyCode: 'standard', ...differs }
+}
+
+function wish(code: string, name: string): ShippedItem {
+  return { code, name, category: '微心愿', kind: 'wish', mode: 'pool', wall: true, policyCode: 'wish' }
+}

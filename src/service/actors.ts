@@ -1,0 +1,41 @@
+import type { ClaimerKind, HeldDuty, PersonActor } from '../domain/actor.ts'
+import { remember, tenantHere, type Db } from './db.ts'
+
+/** A duty given or taken in another process counts after so long; revocation must take effect within 5 s. */
+export const ACTOR_TTL_MS = 2_000
+
+const actorKey = (personId: string) => `actor/${tenantHere()}/${personId}`
+
+/**
+ * A person with the duties held now (his own, and those he stands in for) and the verified affiliations.
+ * @returns undefined when there is none or it is suspended
+ */
+export async function personActor(db: Db, personId: string, clientId: string | null): Promise<PersonActor | undefined> {
+  const held = await remember(db, actorKey(personId), ACTOR_TTL_MS, () => loadHeld(db, personId))
+  return held.active ? { kind: 'person', id: personId, clientId, duties: held.duties, affiliations: held.affiliations } : undefined
+}
+
+/** What was just changed counts at once in this process. */
+export const forgetActor = (db: Db, personId: string): boolean => db.memory.delete(actorKey(personId))
+
+interface Held {
+  active: boolean
+  duties: HeldDuty[]
+  affiliations: { organisationId: string; kind: ClaimerKind }[]
+}
+
+async function loadHeld(db: Db, personId: string): Promise<Held> {
+  const { rows } = await db.app.query<Held>({
+    name: 'actor',
+    text: `
+      SELECT p."suspendedAt" IS NULL AS active,
+        COALESCE((SELECT jsonb_agg(jsonb_build_object('id', d.id, 'role', d."roleCode", 'capabilities', ro.capabilities, 'path', n.path, 'organisationId', d."organisationId"))
+          FROM duty d JOIN role ro ON ro."tenantId" = d."tenantId" AND ro.code = d."roleCode" JOIN node n ON n."tenantId" = d."tenantId" AND n.id = d."nodeId"
+          WHERE d."tenantId" = $1 AND $2 IN (d."personId", d."standInId") AND d."from" <= wishwall_now() AND (d."to" IS NULL OR d."to" > wishwall_now())), '[]') AS duties,
+        COALESCE((SELECT jsonb_agg(jsonb_build_object('organisationId', a."organisationId", 'kind', a.kind))
+          FROM affiliation a WHERE a."tenantId" = $1 AND a."personId" = $2 AND a."verifiedAt" IS NOT NULL AND a."endedAt" IS NULL), '[]') AS affiliations
+      FROM person p WHERE p."tenantId" = $1 AND p.id = $2`,
+    values: [tenantHere(), personId],
+  })
+  return rows[0] ?? { active: false, duties: [], affiliations: [] }
+}

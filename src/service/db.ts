@@ -1,0 +1,104 @@
+import { AsyncLocalStorage } from 'node:async_hooks'
+import { LRUCache } from 'lru-cache'
+import pg from 'pg'
+
+/**
+ * The way to the database. Two pools, two roles: `app` sees the rows of the tenant it is called in and no others,
+ * `system` (relay, sweep, login) sees all. Tables belong to neither.
+ */
+export interface Db {
+  readonly app: pg.Pool
+  readonly system: pg.Pool
+  /** Things that never change (versions) or may be seconds old (settings, duties). */
+  readonly memory: LRUCache<string, Promise<object>>
+  close(): Promise<void>
+}
+
+export interface DatabaseOptions {
+  url: string
+  /** Connections of the app role. */
+  connections?: number
+  onError?: (error: Error) => void
+}
+
+const tenants = new AsyncLocalStorage<string>()
+
+/** Runs with the tenant whose rows the connections may see. */
+export const inTenant = <T>(tenantId: string, run: () => T): T => tenants.run(tenantId, run)
+
+/** The tenant of this call. @throws when there is none: a fault of ours, not of the caller */
+export function tenantHere(): string {
+  const id = tenants.getStore()
+  if (id === undefined) throw new Error('no tenant in this context')
+  return id
+}
+
+const SEEN = Symbol('tenant last set on this connection')
+type Client = pg.PoolClient & { [SEEN]?: string }
+type Done = (error: Error | undefined, client: pg.PoolClient | undefined, release: (error?: Error | boolean) => void) => void
+
+/**
+ * Row-level security reads the tenant from the connection: it is set here, where every query of Prisma and of our own
+ * passes, and only when it differs from what the connection last had.
+ */
+export class TenantPool extends pg.Pool {
+  override connect(): Promise<pg.PoolClient>
+  override connect(done: Done): void
+  override connect(done?: Done): Promise<pg.PoolClient> | void {
+    const tenant = tenants.getStore() ?? ''
+    if (!done) return super.connect().then((client) => enter(client, tenant))
+    super.connect((error, client, release) => {
+      if (error || !client) return done(error, undefined, release)
+      if ((client as Client)[SEEN] === tenant) return done(undefined, client, release)
+      enter(client, tenant).then(() => done(undefined, client, release), (failure: Error) => done(failure, undefined, release))
+    })
+  }
+}
+
+async function enter(client: Client, tenant: string): Promise<pg.PoolClient> {
+  if (client[SEEN] === tenant) return client
+  try {
+    await client.query({ name: 'enter_tenant', text: `SELECT set_config('wishwall.tenant', $1, false)`, values: [tenant] })
+    client[SEEN] = tenant
+    return client
+  } catch (error) {
+    client.release(true)
+    throw error
+  }
+}
+
+/** No statement waits for ever: adapter and driver have no limits of their own. */
+const LIMITS = {
+  connectionTimeoutMillis: 5_000,
+  statement_timeout: 10_000,
+  query_timeout: 12_000,
+  lock_timeout: 4_000,
+  idle_in_transaction_session_timeout: 10_000,
+  keepAlive: true,
+} as const
+
+export function openDatabase({ url, connections = 10, onError = () => {} }: DatabaseOptions): Db {
+  const config = { connectionString: url, ...LIMITS }
+  const app = new TenantPool({ ...config, max: connections, options: '-c role=wishwall_app', application_name: 'wish-wall app' })
+  const system = new pg.Pool({ ...config, max: 4, options: '-c role=wishwall_system', application_name: 'wish-wall system' })
+  // An idle connection that breaks must not end the process; the next query reports for itself.
+  for (const pool of [app, system]) pool.on('error', onError)
+  return {
+    app,
+    system,
+    memory: new LRUCache({ max: 50_000 }),
+    close: async () => {
+      await Promise.all([app.end(), system.end()])
+    },
+  }
+}
+
+/** `load` once per key and `ttlMs`; callers at the same time share one load. Failures are not kept. */
+export function remember<T extends object>(db: Db, key: string, ttlMs: number, load: () => Promise<T>): Promise<T> {
+  const known = db.memory.get(key) as Promise<T> | undefined
+  if (known) return known
+  const loading = load()
+  db.memory.set(key, loading, { ttl: ttlMs })
+  loading.catch(() => db.memory.delete(key))
+  return loading
+}
