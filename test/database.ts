@@ -5,7 +5,9 @@ import { openDatabase, type Db } from '../src/service/db.ts'
 
 export interface TestDatabase {
   url: string
-  db: Db
+  readonly db: Db
+  /** Moves the database's clock to an instant plus an interval; connections are made anew. */
+  setClock(instant: string, plus?: string): Promise<void>
   /** As the owner: past row-level security, for looking and for breaking. */
   owner: pg.Pool
   drop(): Promise<void>
@@ -17,11 +19,17 @@ const urlOf = (database: string) => inject('cluster').replace('DATABASE', databa
 export async function freshDatabase({ connections = 10 }: { connections?: number } = {}): Promise<TestDatabase> {
   const name = `test_${randomBytes(6).toString('hex')}`
   await asAdmin(`CREATE DATABASE ${name} TEMPLATE template_wish_wall`)
-  const db = openDatabase({ url: urlOf(name), connections })
+  let db = openDatabase({ url: urlOf(name), connections })
   const owner = new pg.Pool({ connectionString: urlOf(name), max: 4 })
-  for (const pool of [owner]) pool.on('error', () => {})
+  owner.on('error', () => {})
   return {
-    url: urlOf(name), db, owner,
+    url: urlOf(name), owner,
+    get db() { return db },
+    setClock: async (instant, plus = '0') => {
+      await db.close()
+      await moveClock(urlOf(name), `${new Date(instant).getTime() - Date.now()} milliseconds ${plus}`)
+      db = openDatabase({ url: urlOf(name), connections })
+    },
     drop: async () => {
       await Promise.all([db.close(), owner.end()])
       await asAdmin(`DROP DATABASE ${name} WITH (FORCE)`)

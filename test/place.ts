@@ -4,7 +4,7 @@ import type { Capability } from '../src/domain/machine.ts'
 import { DEFAULT_POLICY, type Policy } from '../src/domain/policy.ts'
 import { DEFAULT_SETTINGS } from '../src/domain/settings.ts'
 import { personActor } from '../src/service/actors.ts'
-import { inTenant, type Db } from '../src/service/db.ts'
+import { inTenant } from '../src/service/db.ts'
 import type { TestDatabase } from './database.ts'
 
 /** A small town for tests, made by plain SQL: street S > community C > compound P > building B > unit U. */
@@ -19,7 +19,8 @@ export interface TestPlace {
 
 const LEVELS = ['street', 'community', 'compound', 'building', 'unit']
 
-export async function testPlace({ owner, db }: Pick<TestDatabase, 'owner'> & { db: Db }, policy: Partial<Policy> = {}, code = 'TEST'): Promise<TestPlace> {
+export async function testPlace(database: TestDatabase, policy: Partial<Policy> = {}, code = 'TEST'): Promise<TestPlace> {
+  const { owner } = database
   const tenantId = uuidv7()
   const inside = <T>(run: () => T): T => inTenant(tenantId, run)
   await owner.query('INSERT INTO tenant (id, code, name, settings) VALUES ($1, $2, $2, $3)', [tenantId, code, DEFAULT_SETTINGS])
@@ -53,7 +54,7 @@ export async function testPlace({ owner, db }: Pick<TestDatabase, 'owner'> & { d
     for (const kind of kinds) {
       await owner.query('INSERT INTO affiliation ("tenantId", id, "personId", "organisationId", kind, "verifiedAt") VALUES ($1, $2, $3, $4, $5, now())', [tenantId, uuidv7(), id, branch, kind])
     }
-    const actor = await inside(() => personActor(db, id, null))
+    const actor = await inside(() => personActor(database.db, id, null))
     if (!actor) throw new Error('the person just made is not there')
     return actor
   }

@@ -1,5 +1,5 @@
-import { addWorkingMinutes, due, endOfNextWorkday, workingMinutesBetween, type Calendar } from './calendar.ts'
-import { parseLimit } from './limit.ts'
+import { addWorkingMinutes, dayOf, due, endOfNextWorkday, workingMinutesBetween, type Calendar, type Due } from './calendar.ts'
+import { parseLimit, type LimitUnit } from './limit.ts'
 import { STATES, STEPS, clockStands, isFinal, type State, type Step } from './machine.ts'
 import type { Policy } from './policy.ts'
 import type { DeadlineRow, Facts } from './request.ts'
@@ -48,14 +48,39 @@ export function open(facts: Pick<Facts, 'policy' | 'calendar'> & { request: { id
 const close = (row: DeadlineRow, now: Date): DeadlineRow => ({ ...row, nextAt: null, closedAt: now })
 const stand = (row: DeadlineRow, now: Date): DeadlineRow => ({ ...row, nextAt: null, stoodAt: now })
 
-/** The clock goes on: the time it stood is added in the unit of the limit. `originalDueAt` is kept for ever. */
+/**
+ * The clock goes on: the time it stood is added in the unit of the limit, so that workdays still end at closing time
+ * and calendar days still roll on to a workday. `originalDueAt` is kept for ever.
+ */
 function resume(row: DeadlineRow, now: Date, policy: Policy, calendar: Calendar): DeadlineRow {
-  const stoodAt = row.stoodAt ?? now
-  const dueAt = isPlain(policy.limits[row.step])
-    ? new Date(row.dueAt.getTime() + now.getTime() - stoodAt.getTime())
-    : addWorkingMinutes(calendar, row.dueAt, workingMinutesBetween(calendar, stoodAt, now))
-  const moved = { ...row, dueAt, stoodAt: null }
+  const { dueAt, provisional } = later(row, row.stoodAt ?? now, now, parseLimit(policy.limits[row.step]).unit, calendar)
+  const moved = { ...row, dueAt, provisional: row.provisional || provisional, stoodAt: null }
   return { ...moved, nextAt: markAt(moved, row.mark, policy, calendar).at }
+}
+
+const DAY_MS = 86_400_000
+
+function later({ dueAt }: DeadlineRow, stoodAt: Date, now: Date, unit: LimitUnit, calendar: Calendar): Due {
+  const stood = now.getTime() - stoodAt.getTime()
+  switch (unit) {
+    case 'h':
+    case 'm': return { dueAt: new Date(dueAt.getTime() + stood), provisional: false }
+    case 'd': return due(calendar, new Date(dueAt.getTime() + stood - DAY_MS), '1d')
+    case 'wd': {
+      const days = workdaysAfter(stoodAt, now, calendar)
+      return days === 0 ? { dueAt, provisional: false } : due(calendar, dueAt, `${days}wd`)
+    }
+    case 'wh':
+    case 'wm': return { dueAt: addWorkingMinutes(calendar, dueAt, workingMinutesBetween(calendar, stoodAt, now)), provisional: false }
+  }
+}
+
+/** Workdays from the day after `from` up to the day of `to`. */
+function workdaysAfter(from: Date, to: Date, calendar: Calendar): number {
+  const today = dayOf(calendar, to)
+  let days = 0
+  while (dayOf(calendar, due(calendar, from, `${days + 1}wd`).dueAt) <= today) days++
+  return days
 }
 
 /**

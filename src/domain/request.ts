@@ -186,6 +186,8 @@ export interface Facts {
   target?: Target
   /** The organisation a claim is made for. */
   claimer?: Target & { kinds: ClaimerKind[] }
+  /** Wishes the claimer (the person, or that organisation) holds now; loaded for a claim only. */
+  held?: number
   /** Where a wall entry may be seen, when given. */
   scopePath?: string
 }
@@ -196,8 +198,17 @@ export interface Message {
   type: string
   at: Date
   path: string
-  /** Thin payload of design section 7. */
-  payload: Record<string, unknown>
+  /** Thin: ids and codes, no personal data. */
+  payload: {
+    number: string
+    kind: Kind
+    item: string
+    from: State | null
+    state: State
+    version: number
+    cycle: number
+    node: string | null
+  }
 }
 
 /** A decision is rows as data; `commit` writes a list of them in one statement. */

@@ -1,6 +1,8 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
+import { PrismaPg } from '@prisma/adapter-pg'
 import { LRUCache } from 'lru-cache'
 import pg from 'pg'
+import { PrismaClient } from './generated/client.ts'
 
 /**
  * The way to the database. Two pools, two roles: `app` sees the rows of the tenant it is called in and no others,
@@ -8,6 +10,8 @@ import pg from 'pg'
  */
 export interface Db {
   readonly app: pg.Pool
+  /** The same pool by Prisma: for everything that is not the request aggregate's own hot statements. */
+  readonly prisma: PrismaClient
   readonly system: pg.Pool
   /** Things that never change (versions) or may be seconds old (settings, duties). */
   readonly memory: LRUCache<string, Promise<object>>
@@ -83,13 +87,31 @@ export function openDatabase({ url, connections = 10, onError = () => {} }: Data
   const system = new pg.Pool({ ...config, max: 4, options: '-c role=wishwall_system', application_name: 'wish-wall system' })
   // An idle connection that breaks must not end the process; the next query reports for itself.
   for (const pool of [app, system]) pool.on('error', onError)
+  const prisma = new PrismaClient({ adapter: new PrismaPg(app, { statementNameGenerator: statementNames() }) })
   return {
     app,
     system,
+    prisma,
     memory: new LRUCache({ max: 50_000 }),
     close: async () => {
+      await prisma.$disconnect()
       await Promise.all([app.end(), system.end()])
     },
+  }
+}
+
+/** Prepared statements stay on the connection: so many are named, and whatever varies beyond them is not. */
+const MOST_STATEMENTS = 500
+
+function statementNames(): ({ sql }: { sql: string }) => string {
+  const names = new Map<string, string>()
+  return ({ sql }) => {
+    const known = names.get(sql)
+    if (known !== undefined) return known
+    if (names.size >= MOST_STATEMENTS) return ''
+    const name = `prisma_${names.size}`
+    names.set(sql, name)
+    return name
   }
 }
 

@@ -1,5 +1,7 @@
 import { covers, type Actor } from '../domain/actor.ts'
+import type { State } from '../domain/machine.ts'
 import { Problem, says } from '../domain/problems.ts'
+import type { Message } from '../domain/request.ts'
 import { sight } from '../domain/view.ts'
 import { decodeCursor, encodeCursor } from './cursor.ts'
 import { tenantHere, type Db } from './db.ts'
@@ -12,7 +14,7 @@ export interface FeedRow {
   occurredAt: Date
   requestId: string
   seq: number
-  payload: Record<string, unknown>
+  payload: Message['payload']
 }
 
 interface FeedQuery {
@@ -68,18 +70,20 @@ async function readable(db: Db, actor: Actor, node: string | undefined): Promise
   return [place.path]
 }
 
+type Json = string | number | boolean | null | Json[] | { [key: string]: Json }
+
 export interface HistoryRow {
   seq: number
   verb: string
-  from: string | null
-  state: string
+  from: State | null
+  state: State
   at: Date
   cycle: number
-  actorKind: string
+  actorKind: 'person' | 'app' | 'system'
   actor: string | null
   duty: string | null
   onBehalfOf: string | null
-  data: Record<string, unknown>
+  data: Record<string, Json>
   notes: { field: string; body: string }[]
 }
 

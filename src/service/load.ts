@@ -15,6 +15,7 @@ export interface LoadedRow extends RequestRow {
   assignments: AssignmentRow[] | null
   deadlines: DeadlineRow[] | null
   wall: WallEntryRow | null
+  held?: number
 }
 
 const place = (alias: string) => `jsonb_build_object('id', ${alias}.id, 'code', ${alias}.code, 'name', ${alias}.name)`
@@ -38,28 +39,33 @@ export const JOINS = `
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/
 export const isId = (ref: string): boolean => UUID.test(ref)
 
-/** One request by id or number. */
-export async function load(db: Db, ref: string): Promise<Facts | undefined> {
+/**
+ * One request by id or number.
+ * @param counter key of the counter that the verb will raise
+ */
+export async function load(db: Db, ref: string, counter?: string): Promise<Facts | undefined> {
   const { settings } = await tenant(db)
   const byId = isId(ref)
+  const held = counter === undefined ? '' : `, COALESCE((SELECT k.value FROM counter k WHERE k."tenantId" = $1 AND k.key = $4), 0) AS held`
   const { rows } = await db.app.query<LoadedRow>({
-    name: byId ? 'load_by_id' : 'load_by_number',
-    text: `SELECT ${FACTS} FROM request r ${JOINS} WHERE r."tenantId" = $1 AND r.${byId ? 'id' : 'number'} = $3`,
-    values: [tenantHere(), settings.wallLevel, ref],
+    name: `load_by_${byId ? 'id' : 'number'}${counter === undefined ? '' : '_counting'}`,
+    text: `SELECT ${FACTS}${held} FROM request r ${JOINS} WHERE r."tenantId" = $1 AND r.${byId ? 'id' : 'number'} = $3`,
+    values: [tenantHere(), settings.wallLevel, ref, ...(counter === undefined ? [] : [counter])],
   })
   return rows[0] && factsOf(db, rows[0])
 }
 
 export async function factsOf(db: Db, row: LoadedRow): Promise<Facts> {
   const [item, policy, { calendar }] = await Promise.all([catalogue.item(db, row.itemId), catalogue.policy(db, row.policyId), tenant(db)])
-  const { now, title, node, responsibleNode, compound, assignments: held, deadlines, wall, ...request } = row
-  const all = (held ?? []).map((assignment) => revived(assignment, ['since', 'until']))
+  const { now, title, node, responsibleNode, compound, assignments, deadlines, wall, held, ...request } = row
+  const all = (assignments ?? []).map((assignment) => revived(assignment, ['since', 'until']))
   return {
     now, title, node, responsibleNode, compound, item, policy, calendar, request,
     assignments: all.filter(({ status }) => status === 'active'),
     handlers: all.filter(({ status }) => status === 'done'),
     deadlines: (deadlines ?? []).map(revivedDeadline),
     wall: wall && revived(wall, ['takenDownAt']),
+    ...(held === undefined ? {} : { held }),
   }
 }
 

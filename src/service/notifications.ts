@@ -1,4 +1,4 @@
-import { STEPS, VERBS, verbOf, type Relation, type Step, type VerbName } from '../domain/machine.ts'
+import { STEPS, VERBS, verbOf, type Relation, type State, type Step, type VerbName } from '../domain/machine.ts'
 import { pageOf, decodeCursor, type Page } from './cursor.ts'
 import { tenantHere, type Db } from './db.ts'
 
@@ -101,7 +101,7 @@ export interface Notification {
   requestId: string
   at: Date
   readAt: Date | null
-  state: string
+  state: State
 }
 
 /** A person's inbox, newest first. */

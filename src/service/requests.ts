@@ -8,6 +8,7 @@ import { decideFiling, type FilingFacts } from '../domain/filing.ts'
 import type { Transition } from '../domain/machine.ts'
 import { Problem, says } from '../domain/problems.ts'
 import type { Facts } from '../domain/request.ts'
+import { claimsKey } from '../domain/rules/claim.ts'
 import { sight, view, type RequestView } from '../domain/view.ts'
 import * as catalogue from './catalogue.ts'
 import { commit, type KeptAnswer } from './commit.ts'
@@ -55,7 +56,7 @@ export async function act<V extends Transition>(db: Db, verb: V, ref: string, in
   for (let attempt = 0; attempt < TRIES; attempt++) {
     if (attempt > 0) await wait(Math.random() * 10 * 2 ** attempt)
     try {
-      const facts = await visible(db, ref, actor)
+      const facts = await visible(db, ref, actor, verb === 'claim' && actor.kind === 'person' ? claimsKey({ personId: actor.id, organisationId: null }) : undefined)
       if (version !== undefined && version !== facts.request.version) throw new Problem('version-mismatch', { facts: { version: facts.request.version } })
       const decision = decide(verb, await withNamed(db, facts, input, actor), input, actor)
       const answer = view(decision.after, actor)
@@ -73,8 +74,8 @@ export async function find(db: Db, ref: string, actor: Actor): Promise<RequestVi
   return view(await visible(db, ref, actor), actor)
 }
 
-async function visible(db: Db, ref: string, actor: Actor): Promise<Facts> {
-  const facts = await load(db, ref)
+async function visible(db: Db, ref: string, actor: Actor, counter?: string): Promise<Facts> {
+  const facts = await load(db, ref, counter)
   if (!facts || sight(actor, facts) === 'none') throw new Problem('request-not-found')
   return facts
 }
@@ -88,7 +89,10 @@ async function withNamed(db: Db, facts: Facts, input: object, actor: Actor): Pro
   }
   if ('organisation' in input && typeof input.organisation === 'string' && actor.kind === 'person') {
     const claimer = await findClaimer(db, input.organisation, actor.id)
-    if (claimer) named.claimer = claimer
+    if (claimer) {
+      named.claimer = claimer
+      named.held = claimer.held
+    }
   }
   if ('scope' in input && typeof input.scope === 'string') {
     const node = await findNode(db, input.scope)

@@ -31,14 +31,15 @@ export async function findTarget(db: Db, to: string, path: string): Promise<Targ
 }
 
 /** The organisation a claim is made for, and the kinds in which the claimer is verified there. */
-export async function findClaimer(db: Db, organisation: string, personId: string): Promise<(Target & { kinds: ClaimerKind[] }) | undefined> {
-  const { rows } = await db.app.query<Target & { kinds: ClaimerKind[] }>({
+export async function findClaimer(db: Db, organisation: string, personId: string): Promise<(Target & { kinds: ClaimerKind[]; held: number }) | undefined> {
+  const { rows } = await db.app.query<Target & { kinds: ClaimerKind[]; held: number }>({
     name: isId(organisation) ? 'claimer_by_id' : 'claimer_by_code',
     text: `
-      SELECT NULL::uuid AS "personId", o.id AS "organisationId", n.path, array_agg(a.kind) AS kinds
+      SELECT NULL::uuid AS "personId", o.id AS "organisationId", n.path, array_agg(a.kind) AS kinds,
+        COALESCE((SELECT k.value FROM counter k WHERE k."tenantId" = o."tenantId" AND k.key = 'claims/' || o.id), 0) AS held
       FROM organisation o JOIN node n ON n."tenantId" = o."tenantId" AND n.id = o."nodeId"
       JOIN affiliation a ON a."tenantId" = o."tenantId" AND a."organisationId" = o.id AND a."personId" = $3 AND a."verifiedAt" IS NOT NULL AND a."endedAt" IS NULL
-      WHERE o."tenantId" = $1 AND ${isId(organisation) ? 'o.id = $2::uuid' : 'o.code = $2'} GROUP BY o.id, n.path`,
+      WHERE o."tenantId" = $1 AND ${isId(organisation) ? 'o.id = $2::uuid' : 'o.code = $2'} GROUP BY o."tenantId", o.id, n.path`,
     values: [tenantHere(), organisation, personId],
   })
   return rows[0]

@@ -25,6 +25,13 @@ export function tenant(db: Db): Promise<Tenant> {
   })
 }
 
+/** The node a tenant's tree grows from. */
+export async function rootOf(db: Db): Promise<string> {
+  const { rows } = await db.app.query<{ id: string }>({ name: 'root', text: `SELECT id FROM node WHERE "tenantId" = $1 AND "parentId" IS NULL`, values: [tenantHere()] })
+  if (!rows[0]) throw new Error('this tenant has no root node')
+  return rows[0].id
+}
+
 /** All tenants, for the doors that come before a tenant is known and for the sweep. */
 export async function allTenants(db: Db): Promise<{ id: string; code: string }[]> {
   const { rows } = await db.system.query<{ id: string; code: string }>({ name: 'tenants', text: `SELECT id, code FROM tenant ORDER BY code` })

@@ -57,7 +57,8 @@ ALTER TABLE "event"
   ADD CONSTRAINT "event_previous_fkey" FOREIGN KEY ("tenantId", "requestId", "prevSeq", "fromState") REFERENCES "event" ("tenantId", "requestId", "seq", "toState"),
   ADD CONSTRAINT "event_tenantId_requestId_fkey" FOREIGN KEY ("tenantId", "requestId") REFERENCES "request";
 ALTER TABLE "request"
-  ADD CONSTRAINT "request_newest_event_fkey" FOREIGN KEY ("tenantId", "id", "version", "state") REFERENCES "event" ("tenantId", "requestId", "seq", "toState"),
+  ADD CONSTRAINT "request_newest_event_fkey" FOREIGN KEY ("tenantId", "id", "version", "state") REFERENCES "event" ("tenantId", "requestId", "seq", "toState")
+    DEFERRABLE INITIALLY IMMEDIATE,
   ADD CONSTRAINT "request_tenantId_nodeId_fkey" FOREIGN KEY ("tenantId", "nodeId") REFERENCES "node",
   ADD CONSTRAINT "request_tenantId_responsibleNodeId_fkey" FOREIGN KEY ("tenantId", "responsibleNodeId") REFERENCES "node",
   ADD CONSTRAINT "request_tenantId_itemId_fkey" FOREIGN KEY ("tenantId", "itemId") REFERENCES "item",

@@ -17,6 +17,7 @@ export const claim: Rule<'claim'> = {
     if (!actor.affiliations.some(({ kind }) => policy.claims.kinds.includes(kind))) return new Problem('not-verified')
     if (!wall) return new Problem('not-for-the-wall')
     if (request.slotsTaken >= request.slots) return new Problem('slots-taken')
+    if ((facts.held ?? 0) >= policy.claims.perClaimer) return new Problem('limit-reached', { facts: { limit: policy.claims.perClaimer } })
     if (facts.assignments.some(({ personId }) => personId === actor.id)) return new Problem('already-claimed')
     return undefined
   },

@@ -1,0 +1,91 @@
+import { randomBytes } from 'node:crypto'
+import { writeFile } from 'node:fs/promises'
+import { parseArgs } from 'node:util'
+import { inTenant, openDatabase, type Db } from '../service/db.ts'
+import { generateKeyring } from '../service/keyring.ts'
+import { migrate } from '../service/migrate.ts'
+import { createPerson, grantDuty } from '../service/people.ts'
+import { createTenant } from '../service/provision.ts'
+import { allTenants, rootOf } from '../service/tenants.ts'
+import { failing, logger, openHouse, startApi, startWorker, databaseOf } from './compose.ts'
+import { Failure, readConfig } from './config.ts'
+import { keyringFrom } from './keyring-file.ts'
+import { run } from './run.ts'
+import { start } from './all-in-one.ts'
+
+interface Command {
+  says: string
+  run(args: string[]): Promise<void>
+}
+
+/** The words after `wish-wall`. */
+export const COMMANDS: Record<string, Command> = {
+  start: { says: 'API and worker in one process; without DATABASE_URL on an embedded PostgreSQL with demo data', run: start },
+  api: { says: 'the HTTP API', run: () => run(async (started) => {
+    const house = await opened()
+    started(databaseOf(house))
+    house.log.info({ address: await startApi(house, started) }, 'listening')
+  }) },
+  worker: { says: 'deadlines, feed and notifications', run: () => run(async (started) => {
+    const house = await opened()
+    started(databaseOf(house))
+    await startWorker(house, started)
+    house.log.info({ queues: house.backend.kind }, 'working')
+  }) },
+  migrate: { says: 'bring the database up to date', run: () => once(async () => {
+    const { applied } = await failing(migrate(config().DATABASE_URL ?? '', (name) => console.log(`applied ${name}`)))
+    if (applied.length === 0) console.log('nothing to apply')
+  }) },
+  'keyring:create': { says: 'FILE: a new keyring, readable by its owner only', run: ([file]) => once(async () => {
+    if (!file) throw new Failure('keyring:create needs the name of the file to write')
+    await failing(writeFile(file, `${JSON.stringify(generateKeyring(), null, 2)}\n`, { mode: 0o600, flag: 'wx' }))
+    console.log(`keyring written to ${file}: keep it safe, without it nothing sealed can be read`)
+  }) },
+  'tenant:create': { says: '--code CODE --name NAME: a new tenant with the shipped roles, menu and limits', run: (args) => once(async () => {
+    const { code, name } = options(args, ['code', 'name'])
+    await withDatabase(async (db) => {
+      const { id } = await failing(createTenant(db, { code, name }))
+      console.log(`tenant ${code} created (${id})`)
+    })
+  }) },
+  'admin:create': { says: '--tenant CODE --login 工号 --name NAME: an administrator of a tenant, with a one-time password', run: (args) => once(async () => {
+    const { tenant, login, name } = options(args, ['tenant', 'login', 'name'])
+    const { WISHWALL_KEYRING: keyring, WISHWALL_KEYRING_FILE: keyringFile } = config()
+    const keys = await failing(keyringFrom({ keyring, keyringFile }))
+    await withDatabase(async (db) => {
+      const found = (await allTenants(db)).find(({ code }) => code === tenant)
+      if (!found) throw new Failure(`there is no tenant ${tenant}`)
+      const password = randomBytes(12).toString('base64url')
+      await inTenant(found.id, async () => {
+        const personId = await failing(createPerson(db, keys, { name, login, password }))
+        await grantDuty(db, { personId, roleCode: 'admin', nodeId: await rootOf(db) })
+      })
+      console.log(`login    ${login}\npassword ${password}\nThe password is shown this once.`)
+    })
+  }) },
+}
+
+const config = () => readConfig(process.env)
+const opened = () => {
+  const settings = config()
+  return openHouse(settings, logger(settings))
+}
+
+async function withDatabase(work: (db: Db) => Promise<void>): Promise<void> {
+  const { DATABASE_URL: url } = config()
+  if (url === undefined) throw new Failure('DATABASE_URL is not set')
+  const db = openDatabase({ url, connections: 2 })
+  try {
+    await work(db)
+  } finally {
+    await db.close()
+  }
+}
+
+const once = (work: () => Promise<void>): Promise<void> => run(work).then(() => process.exit(process.exitCode))
+
+function options<Name extends string>(args: string[], names: Name[]): Record<Name, string> {
+  const parsed = parseArgs({ args, options: Object.fromEntries(names.map((name) => [name, { type: 'string' as const }])), strict: false }).values
+  for (const name of names) if (typeof parsed[name] !== 'string') throw new Failure(`--${name} is missing`)
+  return parsed as Record<Name, string>
+}

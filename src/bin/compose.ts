@@ -1,0 +1,111 @@
+import type { FastifyInstance } from 'fastify'
+import { pino, type Logger } from 'pino'
+import { buildApp } from '../http/app.ts'
+import { authentication } from '../http/auth.ts'
+import { eventRoutes } from '../http/routes/events.ts'
+import { healthRoutes } from '../http/routes/health.ts'
+import { itemRoutes } from '../http/routes/items.ts'
+import { meRoutes } from '../http/routes/me.ts'
+import { nodeRoutes } from '../http/routes/nodes.ts'
+import { notificationRoutes } from '../http/routes/notifications.ts'
+import { oauthRoutes } from '../http/routes/oauth.ts'
+import { organisationRoutes } from '../http/routes/organisations.ts'
+import { requestRoutes } from '../http/routes/requests.ts'
+import { wallRoutes } from '../http/routes/wall.ts'
+import { openBackend, type Backend } from '../jobs/backend.ts'
+import { openJobs } from '../jobs/enqueue.ts'
+import { startLoops } from '../jobs/loops.ts'
+import { QUEUES } from '../jobs/queues.ts'
+import { startWorkers } from '../jobs/worker.ts'
+import { Problem } from '../domain/problems.ts'
+import { openDatabase, type Db } from '../service/db.ts'
+import { assertReadsChinese, lifeSigns } from '../service/health.ts'
+import type { Keyring } from '../service/keyring.ts'
+import { Lockout } from '../service/lockout.ts'
+import { Failure, type Config } from './config.ts'
+import { keyringFrom } from './keyring-file.ts'
+import type { Stoppable } from './run.ts'
+
+/** What both doors stand on. */
+export interface House {
+  config: Config
+  log: Logger
+  db: Db
+  keyring: Keyring
+  databaseUrl: string
+  backend: Backend
+}
+
+/** JSON when a machine reads it, words when a person does. */
+export const logger = ({ LOG_LEVEL }: Config): Logger =>
+  pino({ level: LOG_LEVEL }, process.stdout.isTTY ? pino.transport({ target: 'pino-pretty', options: { ignore: 'pid,hostname' } }) : undefined)
+
+/** `DATABASE_URL` with nothing embedded and nothing seeded. @throws Failure when it, or the keyring, is missing */
+export async function openHouse(config: Config, log: Logger): Promise<House> {
+  const { DATABASE_URL: databaseUrl, WISHWALL_KEYRING: keyring, WISHWALL_KEYRING_FILE: keyringFile } = config
+  if (databaseUrl === undefined) throw new Failure('DATABASE_URL is not set; `wish-wall start` runs everything on an embedded PostgreSQL')
+  return furnish({ config, log, databaseUrl, keyring: await failing(keyringFrom({ keyring, keyringFile })) })
+}
+
+export async function furnish({ config, log, databaseUrl, keyring }: Pick<House, 'config' | 'log' | 'databaseUrl' | 'keyring'>): Promise<House> {
+  const db = openDatabase({ url: databaseUrl, connections: config.WISHWALL_DATABASE_CONNECTIONS, onError: (error) => log.warn({ err: error }, 'database connection lost') })
+  await failing(assertReadsChinese(db))
+  return { config, log, db, keyring, databaseUrl, backend: openBackend({ redisUrl: config.REDIS_URL, databaseUrl, log }) }
+}
+
+export const databaseOf = (house: House): Stoppable => ({ stop: () => house.db.close() })
+
+/** The HTTP door, not yet listening. */
+export function buildApi({ config, log, db, keyring }: Pick<House, 'config' | 'log' | 'db' | 'keyring'>, { checkAnswers = false } = {}): FastifyInstance {
+  const deps = { db, keyring, clock: Date.now }
+  return buildApp({
+    log,
+    trustedProxies: config.WISHWALL_TRUSTED_PROXIES,
+    checkAnswers,
+    routes: [
+      authentication(deps),
+      healthRoutes(deps), oauthRoutes({ ...deps, lockout: new Lockout(), passwordGrant: config.WISHWALL_PASSWORD_GRANT }), meRoutes(deps),
+      requestRoutes(deps), notificationRoutes(deps), wallRoutes(deps), nodeRoutes(deps), organisationRoutes(deps), itemRoutes(deps), eventRoutes(deps),
+    ],
+  })
+}
+
+/** @returns the address it listens on */
+export async function startApi(house: House, started: (part: Stoppable) => void): Promise<string> {
+  const { HOST: host, PORT: port } = house.config
+  const app = buildApi(house)
+  started({ stop: () => app.close() })
+  try {
+    return await app.listen({ host, port })
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException
+    if (code === 'EADDRINUSE') throw new Failure(`port ${port} on ${host} is in use; set PORT to another one`)
+    if (code === 'EACCES' || code === 'EADDRNOTAVAIL') throw new Failure(`cannot listen on ${host}:${port} (${code})`)
+    throw error
+  }
+}
+
+/** The worker door: queues, and the loops that make good whatever the queues lose. */
+export async function startWorker({ backend, db, log }: House, started: (part: Stoppable) => void): Promise<void> {
+  await failing(backend.prepare())
+  const life = lifeSigns(db)
+  const jobs = openJobs({ backend, queues: QUEUES, log })
+  started({ stop: () => jobs.close(2_000) })
+  const workers = startWorkers({ backend, queues: QUEUES, deps: { db, alive: life.roundTrip }, log, isPermanent: (error) => error instanceof Problem })
+  started({ stop: () => workers.stop(5_000) })
+  const loops = startLoops({ db, jobs, log, seen: life.seen })
+  started({ stop: async () => {
+    await loops.stop()
+    await life.gone()
+  } })
+}
+
+/** What others throw for a person to read, without its stack. */
+export async function failing<T>(work: Promise<T>): Promise<T> {
+  try {
+    return await work
+  } catch (error) {
+    const { message, code } = error as NodeJS.ErrnoException
+    throw new Failure(message || code || String(error), { cause: error })
+  }
+}

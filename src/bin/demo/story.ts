@@ -1,0 +1,41 @@
+import type { Actor } from '../../domain/actor.ts'
+import type { Body } from '../../domain/bodies.ts'
+import type { Transition } from '../../domain/machine.ts'
+import type { Db } from '../../service/db.ts'
+import { act, file } from '../../service/requests.ts'
+import type { Who } from './cast.ts'
+
+/** A request from its filing to where it stands, told by the verbs that any caller has. */
+export interface Story {
+  by: Who | 'app'
+  /** 代点: in whose name. */
+  filer?: Who
+  beneficiary?: Who
+  file: Omit<Body<'file'>, 'filer' | 'beneficiary'>
+  then?: readonly Turn[]
+}
+
+export interface Stage {
+  db: Db
+  actor(who: Who | 'app'): Actor
+  id(who: Who): string
+}
+
+type Turn = (stage: Stage, request: string) => Promise<unknown>
+
+export const does = <V extends Transition>(who: Who, verb: V, input: Body<V>): Turn =>
+  ({ db, actor }, request) => act(db, verb, request, input, actor(who))
+
+/** Filed one after the other, so that numbers and walls look the same each time; then each goes its own way. */
+export async function play(stage: Stage, stories: readonly Story[]): Promise<void> {
+  const filed: { request: string; then: readonly Turn[] }[] = []
+  for (const { then = [], ...story } of stories) filed.push({ request: await begin(stage, story), then })
+  await Promise.all(filed.map(async ({ request, then }) => {
+    for (const turn of then) await turn(stage, request)
+  }))
+}
+
+async function begin({ db, actor, id }: Stage, { by, filer, beneficiary, file: words }: Story): Promise<string> {
+  const request = await file(db, { ...words, ...(filer && { filer: id(filer) }), ...(beneficiary && { beneficiary: id(beneficiary) }) }, actor(by))
+  return request.id
+}

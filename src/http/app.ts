@@ -1,0 +1,87 @@
+import { randomUUID } from 'node:crypto'
+import type { IncomingMessage } from 'node:http'
+import { fastify, type FastifyBaseLogger, type FastifyInstance } from 'fastify'
+import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod'
+import { Problem } from '../domain/problems.ts'
+import { answerClientError } from './client-error.ts'
+import { serveDocs } from './docs.ts'
+import { readJsonBodies } from './json-body.ts'
+import { describeApi } from './openapi.ts'
+import { answerProblems, sendProblem } from './problem-json.ts'
+import { documentProblems } from './problem-responses.ts'
+import { RequestLog, withSafeSerializers } from './request-log.ts'
+import { serializerCompiler } from './serialization.ts'
+import { validatorCompiler } from './validation.ts'
+
+export interface AppDeps {
+  log: FastifyBaseLogger
+  routes: readonly FastifyPluginAsyncZod[]
+  /** CIDRs of the proxies whose X-Forwarded-For is believed; none by default. */
+  trustedProxies?: readonly string[]
+  /** Tests: an answer that its schema would refuse becomes a 500. */
+  checkAnswers?: boolean
+}
+
+const KIB = 1024
+const SECOND = 1000
+
+/** The whole HTTP door, not yet listening. What is written first wraps what comes after. */
+export function buildApp({ log, routes, trustedProxies = [], checkAnswers = false }: AppDeps): FastifyInstance {
+  const app = fastify({
+    loggerInstance: withSafeSerializers(log),
+    logController: new RequestLog(),
+    genReqId: requestIdOf,
+    ...(trustedProxies.length > 0 && { trustProxy: [...trustedProxies] }),
+    bodyLimit: 256 * KIB,
+    connectionTimeout: 60 * SECOND,
+    requestTimeout: 30 * SECOND,
+    handlerTimeout: 10 * SECOND,
+    forceCloseConnections: 'idle',
+    return503OnClosing: false, // its 503 is no problem+json; `refuseWhenClosing` answers instead
+    frameworkErrors: (error, request, reply) => void sendProblem(error, request, reply),
+    clientErrorHandler: answerClientError,
+  })
+
+  app.addHook('onRequest', (request, reply, done) => {
+    reply.headers(SAFE_HEADERS).header('x-request-id', request.id)
+    done()
+  })
+  refuseWhenClosing(app)
+  readJsonBodies(app)
+  answerProblems(app)
+  documentProblems(app)
+  describeApi(app)
+  app.setValidatorCompiler(validatorCompiler)
+  app.setSerializerCompiler(serializerCompiler({ checked: checkAnswers }))
+  serveDocs(app)
+  for (const route of routes) app.register(route)
+  return app
+}
+
+/**
+ * What a JSON API needs of helmet's headers; pages set their own policy. The plugin works them out anew for every
+ * request, which took 38 of 85 µs. TLS ends at a proxy that may serve other hosts too: HSTS speaks for this one only.
+ */
+const SAFE_HEADERS = {
+  'content-security-policy': "default-src 'none'; frame-ancestors 'none'",
+  'cross-origin-resource-policy': 'same-origin',
+  'referrer-policy': 'no-referrer',
+  'strict-transport-security': 'max-age=31536000',
+  'x-content-type-options': 'nosniff',
+  'x-frame-options': 'DENY',
+}
+
+/** The caller's own id, if it is one that may be written into logs and headers. */
+function requestIdOf({ headers }: IncomingMessage): string {
+  const given = headers['x-request-id']
+  return typeof given === 'string' && /^[\w-]{8,64}$/.test(given) ? given : randomUUID()
+}
+
+function refuseWhenClosing(app: FastifyInstance): void {
+  let closing = false
+  app.addHook('preClose', (done) => {
+    closing = true
+    done()
+  })
+  app.addHook('onRequest', (_request, _reply, done) => done(closing ? new Problem('shutting-down') : undefined))
+}

@@ -1,0 +1,98 @@
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod'
+import type { Actor } from '../domain/actor.ts'
+import { Problem } from '../domain/problems.ts'
+import type { Scope } from '../domain/scopes.ts'
+import { personActor } from '../service/actors.ts'
+import { welcomeClient } from '../service/clients.ts'
+import { inTenant, type Db } from '../service/db.ts'
+import { asProblem } from '../service/failures.ts'
+import type { Keyring } from '../service/keyring.ts'
+import { verifyToken, type Principal } from '../service/tokens.ts'
+
+/** Who calls, by the token of this request. */
+export interface Caller {
+  /** Of the person, or of the app that calls for itself. */
+  id: string
+  tenantId: string
+  actor: Actor
+  scopes: readonly Scope[]
+}
+
+const CALLER = Symbol('caller')
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    /** Not to be asked for on public routes; nor are the two that follow. */
+    readonly caller: Caller
+    readonly actor: Actor
+    readonly tenantId: string
+    [CALLER]: Caller | null
+  }
+  interface FastifyContextConfig {
+    /** What a token must be good for; null where any will do. Routes that are not public must say. */
+    scope?: Scope | null
+  }
+}
+
+export interface AuthDeps {
+  db: Db
+  keyring: Keyring
+  /** The wall clock, in milliseconds. */
+  clock: () => number
+}
+
+/**
+ * Reads the Bearer token (RFC 6750, header only) before the body is, and lets the handler run inside the token's
+ * tenant. For every route that is not `config.public` and is registered beside or after this.
+ */
+export function authentication(deps: AuthDeps): FastifyPluginAsyncZod {
+  const plugin: FastifyPluginAsyncZod = async (app) => {
+    decorate(app)
+    app.addHook('onRoute', ({ method, url, config = {} }) => {
+      if (!config.public && config.scope === undefined) throw new Error(`${String(method)} ${url} is neither public nor does it say which scope it needs`)
+    })
+    app.addHook('onRequest', async (request, reply) => {
+      const { public: open, scope } = request.routeOptions.config
+      if (request.is404 || open) return
+      request[CALLER] = await callerOf(deps, request.headers.authorization)
+      if (scope) requireScope(scope, request.caller, reply)
+    })
+    // By callback, for what an async hook enters ends with it; after the body, whose events come from the socket.
+    app.addHook('preValidation', (request, _reply, done) => (request[CALLER] ? inTenant(request.tenantId, done) : done()))
+  }
+  return Object.assign(plugin, { [Symbol.for('skip-override')]: true })
+}
+
+function decorate(app: FastifyInstance): void {
+  app.decorateRequest(CALLER, null)
+  app.decorateRequest('caller', { getter: function (this: FastifyRequest) { return known(this) } })
+  app.decorateRequest('actor', { getter: function (this: FastifyRequest) { return known(this).actor } })
+  app.decorateRequest('tenantId', { getter: function (this: FastifyRequest) { return known(this).tenantId } })
+}
+
+function known({ [CALLER]: caller, routeOptions }: FastifyRequest): Caller {
+  if (caller === null) throw new Error(`${String(routeOptions.method)} ${routeOptions.url} is public: nobody is known to call`)
+  return caller
+}
+
+async function callerOf({ db, keyring, clock }: AuthDeps, authorization: string | undefined): Promise<Caller> {
+  const token = /^Bearer +(\S+)$/i.exec(authorization ?? '')?.[1]
+  if (token === undefined) throw new Problem('unauthenticated')
+  const principal = verifyToken(keyring, token, clock())
+  return inTenant(principal.tenantId, () => admitted(db, principal)).catch((error: unknown) => { throw asProblem(error) })
+}
+
+/** A token outlives the right to use it: person and app are looked at each time, from a memory of two seconds. */
+async function admitted(db: Db, { kind, subject: id, tenantId, clientId, scopes }: Principal): Promise<Caller> {
+  const client = clientId === null ? undefined : await welcomeClient(db, clientId)
+  const actor: Actor | undefined = kind === 'person' ? await personActor(db, id, clientId) : { kind, clientId: id }
+  if (!actor || (clientId !== null && !client)) throw new Problem('token-invalid')
+  return { id, tenantId, actor, scopes: client ? scopes.filter((scope) => client.scopes.includes(scope)) : scopes }
+}
+
+function requireScope(scope: Scope, { scopes }: Caller, reply: FastifyReply): void {
+  if (scopes.includes(scope)) return
+  reply.header('www-authenticate', `Bearer realm="wish-wall", error="insufficient_scope", scope="${scope}"`)
+  throw new Problem('forbidden', { facts: { scope } })
+}

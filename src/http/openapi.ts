@@ -1,0 +1,116 @@
+import swagger, { type SwaggerTransform } from '@fastify/swagger'
+import type { FastifyContextConfig, FastifyInstance, FastifySchema } from 'fastify'
+import { createJsonSchemaTransform, createJsonSchemaTransformObject } from 'fastify-type-provider-zod'
+import { globalRegistry, type $ZodType, type $ZodTypes, type JSONSchema } from 'zod/v4/core'
+import { SCOPES } from '../domain/scopes.ts'
+import { tidy, type Document } from './openapi-tidy.ts'
+
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    /** Whom the operation is for besides integrators; `staff` operations make up the short document. */
+    audience?: 'staff'
+  }
+}
+
+/** In reading order; a document lists those it uses. */
+export const TAGS = [
+  { name: '登录', description: '换取访问令牌' },
+  { name: '点单', description: '居民点单，以及从受理到结案的每一步' },
+  { name: '心愿墙', description: '公开展示的心愿' },
+  { name: '我的', description: '我的待办、通知和职责' },
+  { name: '网格', description: '街道、社区、小区、楼栋、单元等节点和住户' },
+  { name: '组织与人员', description: '组织、人员、职责、报到和技能' },
+  { name: '服务菜单', description: '可以点什么、时限和工作日历' },
+  { name: '走访与活动', description: '走访、专项行动、活动、议事和场地' },
+  { name: '事件', description: '事件流和回调通知（Webhook）' },
+  { name: '统计', description: '认领率、办结率、满意率等' },
+  { name: '数据', description: '导入、导出、附件和后台任务' },
+  { name: 'Open311', description: 'GeoReport v2 兼容接口' },
+  { name: '运行', description: '健康检查和指标' },
+]
+
+const DESCRIPTION = `居民点单、组织派单、党员接单：心愿和需求从提出到回访的全过程。
+
+- 时间一律为 RFC 3339，回答用 UTC（\`Z\`）；点单的 \`id\` 处也可用单号（\`WX20261121-000123\`）。
+- 出错时回答 \`application/problem+json\`，程序请判断 \`code\`，说明见 \`/problems/{code}\`。
+- 每个回答都带 \`X-Request-Id\`，报障时请提供。`
+
+/** Registers `app.swagger()`: one document of everything, from the routes as they are declared. */
+export function describeApi(app: FastifyInstance): void {
+  app.register(swagger, {
+    openapi: {
+      openapi: '3.1.0',
+      info: { title: '心愿墙 Wish Wall API', version: '1.0.0', description: DESCRIPTION, license: { name: 'MIT', identifier: 'MIT' } },
+      servers: [{ url: '/' }],
+      tags: TAGS,
+      security: [{ staffLogin: [] }, { appCredentials: [] }],
+      components: {
+        securitySchemes: {
+          staffLogin: { type: 'oauth2', description: '工作人员：工号和密码', flows: { password: { tokenUrl: '/oauth/token', scopes } } },
+          appCredentials: { type: 'oauth2', description: '第三方应用：clientId 和 clientSecret', flows: { clientCredentials: { tokenUrl: '/oauth/token', scopes } } },
+        },
+      },
+    },
+    convertConstToEnum: false,
+    transform,
+    transformObject: (document) => tidy(wholeDocument(document) as unknown as Document) as never,
+  })
+}
+
+const scopes = Object.fromEntries(Object.entries(SCOPES).map(([scope, { zh }]) => [scope, zh]))
+
+const zodToJsonConfig = { unrepresentable: 'any', override: plainer } as const
+const operation = createJsonSchemaTransform({ zodToJsonConfig }) as SwaggerTransform
+const wholeDocument = createJsonSchemaTransformObject({ zodToJsonConfig })
+
+const transform: SwaggerTransform = (given) => {
+  const { schema, url } = operation(given)
+  if (schema.hide) return { schema, url }
+  const { config = {} } = given.route
+  return {
+    url,
+    schema: {
+      ...schema,
+      ...securityOf(config),
+      ...(config.audience !== undefined && { 'x-audience': config.audience }),
+      response: described(schema.response as Responses | undefined, given.schema),
+    } as FastifySchema,
+  }
+}
+
+function securityOf({ public: open, scope }: FastifyContextConfig): Pick<FastifySchema, 'security'> {
+  if (open) return { security: [] }
+  return scope ? { security: [{ staffLogin: [scope] }, { appCredentials: [scope] }] } : {}
+}
+
+type Responses = Record<string, Record<string, unknown>>
+
+const OUTCOMES: Record<string, string> = { 200: '成功', 201: '已创建', 202: '已接受，稍后完成', 204: '成功，没有内容', 302: '转到别处', 303: '转到别处' }
+
+/** A response says what it is by its schema's description, else by its status. */
+function described(responses: Responses = {}, { response, produces = ['application/json'] }: FastifySchema): Responses {
+  const declared = response as Record<string, $ZodType> | undefined
+  return Object.fromEntries(
+    Object.entries(responses).map(([status, json]) => {
+      if (json.content !== undefined) return [status, json]
+      const description = (declared?.[status] && globalRegistry.get(declared[status])?.description) ?? OUTCOMES[status] ?? '成功'
+      if (json.type === 'null') return [status, { type: 'null', description }]
+      return [status, { description, content: Object.fromEntries(produces.map((type) => [type, { schema: json }])) }]
+    }),
+  )
+}
+
+/** zod's schemas, without regular expressions that only say what `format` says. */
+function plainer({ zodSchema, jsonSchema }: { zodSchema: $ZodType; jsonSchema: JSONSchema.BaseSchema }): void {
+  const { def } = (zodSchema as $ZodTypes)._zod
+  const meta = globalRegistry.get(zodSchema)
+  if (jsonSchema.format !== undefined && meta?.pattern === undefined) delete jsonSchema.pattern
+  if (jsonSchema.minimum === Number.MIN_SAFE_INTEGER) delete jsonSchema.minimum
+  if (jsonSchema.maximum === Number.MAX_SAFE_INTEGER) delete jsonSchema.maximum
+  if (jsonSchema.propertyNames !== undefined && Object.keys(jsonSchema.propertyNames).join() === 'type') delete jsonSchema.propertyNames
+  if (def.type === 'date') Object.assign(jsonSchema, { type: 'string', format: 'date-time' })
+  // zod leaves these out of inputs that are transformed on the way in, which most of ours are
+  if (def.type === 'default') jsonSchema.default = def.defaultValue as JSONSchema.BaseSchema['default']
+  if (Array.isArray(meta?.examples)) jsonSchema.examples = meta.examples as NonNullable<JSONSchema.BaseSchema['examples']>
+  if (def.type === 'union' && 'discriminator' in def) Object.assign(jsonSchema, { discriminator: { propertyName: def.discriminator } })
+}

@@ -1,0 +1,43 @@
+import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod'
+import { z } from 'zod'
+import { code, cursor, limit, text, uuid } from '../../domain/atoms.ts'
+import { ORGANISATION_KINDS, ORGANISATION_KIND_NAMES } from '../../domain/organisations.ts'
+import type { Db } from '../../service/db.ts'
+import { listOrganisations } from '../../service/organisations.ts'
+import { PageSchema } from '../request-schema.ts'
+
+const kinds = Object.entries(ORGANISATION_KINDS).map(([kind, name]) => `${kind} ${name}`).join('，')
+
+const OrganisationSchema = z
+  .strictObject({
+    id: uuid,
+    code: z.string().describe('派单、认领时可代替 id'),
+    name: z.string(),
+    kind: z.enum(ORGANISATION_KIND_NAMES).describe(`种类：${kinds}`),
+    node: z.strictObject({ id: uuid, code: z.string(), name: z.string() }).describe('所在节点'),
+  })
+  .meta({
+    id: 'Organisation', description: '组织',
+    examples: [{
+      id: '0195f2a0-7c1e-7abc-8def-0123456789ab', code: 'YZ-PROPERTY', name: '沂州物业', kind: 'property',
+      node: { id: '0195f2a0-7c1e-7abc-8def-0123456789ab', code: 'YQHF', name: '银雀华府' },
+    }],
+  })
+
+/** 组织: party organisations, property firms, committees, enterprises, teams. */
+export const organisationRoutes = ({ db }: { db: Db }): FastifyPluginAsyncZod => async (app) => {
+  app.get('/v1/organisations', {
+    config: { audience: 'staff', scope: 'directory:read', problems: ['not-found', 'cursor-unusable'] },
+    schema: {
+      tags: ['组织与人员'], summary: '组织列表', operationId: 'listOrganisations', description: '按代码排序。',
+      querystring: z.strictObject({
+        under: z.union([uuid, code]).optional().describe('节点 id 或代码：在它及以下的组织').meta({ examples: ['YQHF'] }),
+        kind: z.enum(ORGANISATION_KIND_NAMES).optional().describe(`种类：${kinds}`).meta({ examples: ['property'] }),
+        q: text({ max: 60 }).optional().describe('名称或代码中含有的文字').meta({ examples: ['物业'] }),
+        limit,
+        cursor: cursor.optional(),
+      }),
+      response: { 200: z.strictObject({ data: z.array(OrganisationSchema), page: PageSchema }) },
+    },
+  }, ({ query }) => listOrganisations(db, query))
+}

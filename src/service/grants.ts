@@ -1,0 +1,146 @@
+import { Problem, says, type Says } from '../domain/problems.ts'
+import { SCOPE_NAMES, isScope, type Scope } from '../domain/scopes.ts'
+import { authenticateClient } from './clients.ts'
+import { inTenant, type Db } from './db.ts'
+import { asProblem } from './failures.ts'
+import type { Keyring } from './keyring.ts'
+import type { Lockout } from './lockout.ts'
+import { isStillLoggedIn, logIn } from './people.ts'
+import { allTenants } from './tenants.ts'
+import { LIFETIME_S, signRefresh, signToken, verifyRefresh } from './tokens.ts'
+
+/** The public client of people: Swagger UI in the browser, which can keep no secret. */
+export const PUBLIC_CLIENT = 'swagger-ui'
+
+export const GRANT_TYPES = ['client_credentials', 'password', 'refresh_token'] as const
+
+/** RFC 6749, 5.2. */
+export const GRANT_ERRORS = ['invalid_request', 'invalid_client', 'invalid_grant', 'unauthorized_client', 'unsupported_grant_type', 'invalid_scope'] as const
+
+/** No token, in the words of RFC 6749. */
+export class GrantRefused extends Error {
+  override readonly name = 'GrantRefused'
+  readonly error: (typeof GRANT_ERRORS)[number]
+  readonly description: Says
+
+  constructor(error: (typeof GRANT_ERRORS)[number], zh: string, en: string) {
+    super(error)
+    this.error = error
+    this.description = says(zh, en)
+  }
+}
+
+/** The parameters of a token request, wherever they were sent. */
+export interface TokenRequest {
+  grantType?: string | undefined
+  /** Code of the tenant; may be left out while there is one. */
+  tenant?: string | undefined
+  client?: { id: string; secret: string } | undefined
+  username?: string | undefined
+  password?: string | undefined
+  refreshToken?: string | undefined
+  scope?: string | undefined
+}
+
+export interface Granted {
+  accessToken: string
+  refreshToken?: string
+  scopes: readonly Scope[]
+  /** Seconds. */
+  expiresIn: number
+}
+
+export interface GrantDeps {
+  db: Db
+  keyring: Keyring
+  lockout: Lockout
+  /** People may log in with 工号 and password; off where a sign-on of the customer's own does it. */
+  passwordGrant: boolean
+}
+
+/** @throws GrantRefused; Problem rate-limited (with `retryAfter` in seconds), overloaded */
+export async function grantToken(deps: GrantDeps, request: TokenRequest, nowMs: number): Promise<Granted> {
+  switch (request.grantType) {
+    case undefined:
+      throw missing('grant_type')
+    case 'client_credentials':
+      return toApp(deps, request, nowMs)
+    case 'password':
+      if (deps.passwordGrant) return toPerson(deps, request, nowMs)
+      throw new GrantRefused('unsupported_grant_type', '本系统未开放工号密码登录', 'The password grant is switched off here')
+    case 'refresh_token':
+      return again(deps, request, nowMs)
+    default:
+      throw new GrantRefused('unsupported_grant_type', `grant_type 只能是 ${GRANT_TYPES.join('、')}`, `grant_type must be one of ${GRANT_TYPES.join(', ')}`)
+  }
+}
+
+async function toApp({ db, keyring }: GrantDeps, request: TokenRequest, nowMs: number): Promise<Granted> {
+  const { id = '', secret = '' } = request.client ?? {}
+  const tenantId = await tenantOf(db, request.tenant)
+  const client = await inTenant(tenantId, () => authenticateClient(db, id, secret))
+  if (!client) throw new GrantRefused('invalid_client', 'client_id 或 client_secret 不正确', 'Wrong client_id or client_secret')
+  const scopes = within(client.scopes, request.scope)
+  const accessToken = signToken(keyring, { tenantId, kind: 'app', subject: client.id, clientId: client.id, scopes }, client.clientId, nowMs)
+  return { accessToken, scopes, expiresIn: LIFETIME_S.access }
+}
+
+async function toPerson({ db, keyring, lockout }: GrantDeps, request: TokenRequest, nowMs: number): Promise<Granted> {
+  requirePublicClient(request)
+  const { username, password } = request
+  if (!username) throw missing('username')
+  if (!password) throw missing('password')
+  const tenantId = await tenantOf(db, request.tenant)
+  const person = await lockout.guarded(`${tenantId}/${username}`, nowMs, () => inTenant(tenantId, () => logIn(db, username, password)))
+  if (!person) throw new GrantRefused('invalid_grant', '工号或密码不正确', 'Wrong login or password')
+  const scopes = within(SCOPE_NAMES, request.scope)
+  return {
+    accessToken: signToken(keyring, { tenantId, kind: 'person', subject: person.id, clientId: null, scopes }, PUBLIC_CLIENT, nowMs),
+    refreshToken: signRefresh(keyring, { tenantId, subject: person.id, client: PUBLIC_CLIENT, scopes, mark: person.mark }, nowMs),
+    scopes, expiresIn: LIFETIME_S.access,
+  }
+}
+
+/** A fresh access token. The refresh token stays the same, so that no session outlives its first 12 hours. */
+async function again({ db, keyring }: GrantDeps, request: TokenRequest, nowMs: number): Promise<Granted> {
+  requirePublicClient(request)
+  if (!request.refreshToken) throw missing('refresh_token')
+  const { tenantId, subject, client, scopes: granted, mark } = refreshOf(keyring, request.refreshToken, nowMs)
+  const good = await inTenant(tenantId, () => isStillLoggedIn(db, { id: subject, mark }))
+  if (!good) throw expired()
+  const scopes = within(granted, request.scope)
+  return { accessToken: signToken(keyring, { tenantId, kind: 'person', subject, clientId: null, scopes }, client, nowMs), scopes, expiresIn: LIFETIME_S.access }
+}
+
+function refreshOf(keyring: Keyring, token: string, nowMs: number) {
+  try {
+    return verifyRefresh(keyring, token, nowMs)
+  } catch (error) {
+    throw error instanceof Problem ? expired() : error
+  }
+}
+
+/** Whatever secret it sends: it has none. No client at all is taken for it, Swagger UI may be left without a client id. */
+function requirePublicClient({ client }: TokenRequest): void {
+  if (client !== undefined && client.id !== PUBLIC_CLIENT) throw new GrantRefused('unauthorized_client', `此方式只供 ${PUBLIC_CLIENT} 使用`, `Only ${PUBLIC_CLIENT} may use this grant`)
+}
+
+async function tenantOf(db: Db, code: string | undefined): Promise<string> {
+  const tenants = await allTenants(db).catch((error: unknown) => { throw asProblem(error) })
+  const tenant = code ? tenants.find((one) => one.code === code) : tenants.length === 1 ? tenants[0] : undefined
+  if (tenant) return tenant.id
+  if (code) throw new GrantRefused('invalid_request', '没有这个租户', 'No such tenant')
+  throw missing('tenant')
+}
+
+/** @throws GrantRefused when more is asked than may be given; asking for nothing is asking for everything */
+function within(allowed: readonly Scope[], asked: string | undefined): readonly Scope[] {
+  const names = (asked ?? '').split(' ').filter((name) => name !== '')
+  if (names.length === 0) return allowed
+  const scopes = names.filter((name): name is Scope => isScope(name) && allowed.includes(name))
+  if (scopes.length < names.length) throw new GrantRefused('invalid_scope', `scope 只能取自 ${allowed.join(' ')}`, `scope must be from ${allowed.join(' ')}`)
+  return scopes
+}
+
+const missing = (name: string) => new GrantRefused('invalid_request', `缺少参数 ${name}`, `Missing parameter ${name}`)
+const expired = () => new GrantRefused('invalid_grant', '登录已过期，请重新登录', 'The login has expired, log in again')

@@ -1,0 +1,60 @@
+import { v7 as uuidv7 } from 'uuid'
+import type { Actor } from '../domain/actor.ts'
+import { administers } from '../domain/places.ts'
+import { Problem, says } from '../domain/problems.ts'
+import type { Item, Kind } from '../domain/request.ts'
+import { decodeCursor, pageOf, type Page } from './cursor.ts'
+import { tenantHere, type Db } from './db.ts'
+import { readParent } from './nodes.ts'
+import { rootOf } from './tenants.ts'
+import { nextVersion } from './versions.ts'
+
+export interface ItemView extends Omit<Item, 'id'> {
+  category: string
+  /** Code of the policy whose limits apply. */
+  policy: string
+  version: number
+}
+
+export interface ItemsQuery {
+  kind?: Kind | undefined
+  mode?: Item['mode'] | undefined
+  wall?: boolean | undefined
+  cursor?: string | undefined
+  limit: number
+}
+
+/** The menu in force: of each item the newest version. */
+export async function listItems(db: Db, { kind, mode, wall, cursor, limit }: ItemsQuery): Promise<Page<ItemView>> {
+  const { rows } = await db.app.query<ItemView>({
+    name: 'items',
+    text: `SELECT * FROM (
+        SELECT DISTINCT ON (code) code, name, kind, mode, wall, category, "policyCode" AS policy, version FROM item
+        WHERE "tenantId" = $1 AND code > $2 AND "retiredAt" IS NULL ORDER BY code, version DESC) i
+      WHERE ($3::text IS NULL OR kind = $3) AND ($4::text IS NULL OR mode = $4) AND ($5::bool IS NULL OR wall = $5) ORDER BY code LIMIT $6`,
+    values: [tenantHere(), cursor === undefined ? '' : decodeCursor(cursor, /^[\w.-]+$/), kind ?? null, mode ?? null, wall ?? null, limit + 1],
+  })
+  return pageOf(rows, limit, ({ code }) => code)
+}
+
+export type NewItem = Omit<ItemView, 'version'>
+
+/**
+ * A new item, or the next version of one: requests filed before keep theirs.
+ * @throws Problem forbidden without `administer` over the whole tenant, validation-failed for a policy that does not reach everywhere
+ */
+export async function putItem(db: Db, { code, name, category, kind, mode, wall, policy }: NewItem, actor: Actor): Promise<ItemView> {
+  const root = await readParent(db, await rootOf(db))
+  if (!root || !administers(actor, root.path)) throw new Problem('forbidden')
+  const { rows: known } = await db.app.query({
+    name: 'policy_at_root', text: `SELECT FROM policy WHERE "tenantId" = $1 AND code = $2 AND "nodeId" = $3 LIMIT 1`, values: [tenantHere(), policy, root.id],
+  })
+  if (known.length === 0) throw new Problem('validation-failed', { errors: [{ pointer: '/policy', message: says('没有这个时限规则', 'No such policy') }] })
+  const version = await nextVersion(db, {
+    name: 'put_item',
+    text: `INSERT INTO item ("tenantId", id, code, version, name, category, kind, mode, wall, "policyCode")
+      SELECT $1, $2, $3, COALESCE(max(version), 0) + 1, $4, $5, $6, $7, $8, $9 FROM item WHERE "tenantId" = $1 AND code = $3 RETURNING version`,
+    values: [tenantHere(), uuidv7(), code, name, category, kind, mode, wall, policy],
+  }, 'item_tenantId_code_version_key')
+  return { code, version, name, category, kind, mode, wall, policy }
+}

@@ -1,0 +1,87 @@
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { seedDemo, type DemoFile } from '../../src/bin/demo.ts'
+import { EXAMPLES } from '../../src/bin/demo/examples.ts'
+import { SYSTEM } from '../../src/domain/actor.ts'
+import { TRANSITIONS, type State, type Transition } from '../../src/domain/machine.ts'
+import type { RequestView } from '../../src/domain/view.ts'
+import { VERB_EXAMPLES } from '../../src/http/verb-examples.ts'
+import { personActor } from '../../src/service/actors.ts'
+import { authenticateClient } from '../../src/service/clients.ts'
+import { inTenant } from '../../src/service/db.ts'
+import { generateKeyring, parseKeyring } from '../../src/service/keyring.ts'
+import { list } from '../../src/service/list.ts'
+import { listNodes } from '../../src/service/nodes.ts'
+import { logIn } from '../../src/service/people.ts'
+import { act, find } from '../../src/service/requests.ts'
+import { publicTenant, wall } from '../../src/service/wall.ts'
+import { freshDatabase, type TestDatabase } from '../database.ts'
+
+let database: TestDatabase
+let demo: DemoFile
+let tenantId: string
+let requests: RequestView[]
+
+beforeAll(async () => {
+  database = await freshDatabase()
+  const { db } = database
+  const began = performance.now()
+  demo = await seedDemo({ db, keyring: parseKeyring(JSON.stringify(generateKeyring())) })
+  console.log(`demo seeded in ${Math.round(performance.now() - began)} ms`)
+  tenantId = await publicTenant(db, undefined)
+  requests = (await inside(() => list(db, { limit: 100 }, SYSTEM))).data
+})
+afterAll(() => database.drop())
+
+const inside = <T>(run: () => Promise<T>) => inTenant(tenantId, run)
+
+const actorOf = async ({ login, password }: { login: string; password: string }) => {
+  const { id } = (await logIn(database.db, login, password))!
+  return (await personActor(database.db, id, null))!
+}
+
+test('the street, its nineteen communities, eleven towers and twenty-two units are there', () => inside(async () => {
+  const count = async (level: string) => (await listNodes(database.db, { level, limit: 100 })).data.length
+  expect(await Promise.all(['street', 'community', 'compound', 'building', 'unit'].map(count))).toEqual([1, 19, 1, 11, 22])
+}))
+
+test('somebody can log in for each kind of work', () => inside(async () => {
+  const roles = demo.people.flatMap(({ duties }) => duties.map(({ role }) => role))
+  expect(roles).toEqual(expect.arrayContaining([
+    'dispatcher', 'building_head', 'unit_head', 'grid_worker', 'caller', 'inspector', 'admin', 'branch_secretary', 'duty_chief', 'enterprise_agent', 'property_manager',
+  ]))
+  const kinds = demo.people.flatMap((person) => person.kinds)
+  const many = (kind: string) => kinds.filter((one) => one === kind).length
+  expect([many('party_member') >= 3, many('volunteer') >= 2, many('individual') >= 1, many('enterprise') >= 1, many('resident') >= 3]).not.toContain(false)
+  for (const person of demo.people.slice(0, 3)) expect(await actorOf(person)).toMatchObject({ kind: 'person', duties: [{ role: person.duties[0]!.role }] })
+  const [app] = demo.clients
+  expect(await authenticateClient(database.db, app!.clientId, app!.clientSecret)).toMatchObject({ scopes: app!.scopes })
+  expect(demo.people.every(({ name, login, password }) => /^\p{Script=Han}示例$/u.test(name) && /^YQ\d{4}$/.test(login) && password.length >= 12)).toBe(true)
+}))
+
+test('requests stand in every state that the verbs reach', () => {
+  const reachable: State[] = ['filed', 'returned', 'rejected', 'accepted', 'open', 'dispatched', 'in_progress', 'completed', 'closed', 'withdrawn']
+  expect([...new Set(requests.map(({ state }) => state))].sort()).toEqual(reachable.sort())
+  expect(requests.length).toBeGreaterThanOrEqual(30)
+})
+
+test('the wall has something to claim and tells nobody’s words', () => inside(async () => {
+  const { data } = await wall(database.db, { limit: 100 })
+  expect(data.length).toBeGreaterThanOrEqual(5)
+  const filed = new Set(requests.map(({ title }) => title))
+  for (const card of data) expect(filed).not.toContain(card.title)
+  expect(data.every(({ compound }) => compound?.code === 'YQHF')).toBe(true)
+}))
+
+test('each verb’s example can be carried out as it is written', () => inside(async () => {
+  const { db } = database
+  expect(Object.keys(EXAMPLES).sort()).toEqual([...TRANSITIONS].sort())
+  const actors = await Promise.all(demo.people.map(actorOf))
+  for (const [index, verb] of (Object.keys(EXAMPLES) as (keyof typeof VERB_EXAMPLES)[]).entries()) {
+    const request = requests.find(({ number }) => number.endsWith(`-${String(index + 1).padStart(6, '0')}`))!
+    expect(VERB_EXAMPLES[verb].number.slice(-6)).toBe(request.number.slice(-6))
+    const seen = await Promise.all(actors.map((actor) => find(db, request.id, actor).then(({ allowed }) => allowed, (): Transition[] => [])))
+    const actor = actors[seen.findIndex((allowed) => allowed.includes(verb))]
+    expect(actor, `nobody may ${verb} ${request.number} in ${request.state}`).toBeDefined()
+    await act(db, verb, request.id, VERB_EXAMPLES[verb].body, actor!)
+  }
+}))

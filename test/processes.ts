@@ -1,0 +1,76 @@
+import { spawn, type ChildProcess } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtempSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { SCOPE_NAMES } from '../src/domain/scopes.ts'
+import { generateKeyring, parseKeyring } from '../src/service/keyring.ts'
+import { signToken } from '../src/service/tokens.ts'
+
+/** Real processes of the built program, so that they can really be killed. */
+
+const document = generateKeyring()
+export const keyring = parseKeyring(JSON.stringify(document))
+const keyringFile = join(mkdtempSync(join(tmpdir(), 'wish-wall-keyring-')), 'keyring.json')
+writeFileSync(keyringFile, JSON.stringify(document), { mode: 0o600 })
+
+export interface Running {
+  /** Of an api: where it listens. */
+  origin: string
+  child: ChildProcess
+  /** All it has written to its log. */
+  log(): string
+  stop(signal?: NodeJS.Signals): Promise<void>
+}
+
+/** Starts `wish-wall api` or `wish-wall worker` and waits until it says that it runs. */
+export async function startProcess(command: 'api' | 'worker', env: Record<string, string>): Promise<Running> {
+  const child = spawn(process.execPath, ['dist/bin/wish-wall.js', command], {
+    env: { PATH: process.env.PATH, PORT: '0', WISHWALL_KEYRING_FILE: keyringFile, ...env }, stdio: ['ignore', 'pipe', 'pipe'],
+  })
+  let log = ''
+  for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk: Buffer) => { log += chunk.toString() })
+  const ended = once(child, 'exit')
+  const said = command === 'api' ? /listening at (http:[^"]+)/ : /"msg":"working"/
+  for (let tries = 0; !said.test(log); tries++) {
+    if (child.exitCode !== null || tries > 600) throw new Error(`${command} did not start:\n${log}`)
+    await new Promise((resolve) => setTimeout(resolve, 50))
+  }
+  return {
+    origin: said.exec(log)?.[1] ?? '', child, log: () => log,
+    stop: async (signal = 'SIGTERM') => {
+      if (child.exitCode === null && child.signalCode === null) child.kill(signal)
+      await ended
+    },
+  }
+}
+
+/** A token as the login would give it, without the cost of a password. */
+export const tokenFor = (tenantId: string, subject: string, kind: 'person' | 'app' = 'person'): string =>
+  signToken(keyring, { tenantId, kind, subject, clientId: kind === 'app' ? subject : null, scopes: SCOPE_NAMES }, 'test', Date.now())
+
+export interface Answer {
+  status: number
+  headers: Headers
+  // Answers are looked into freely by tests.
+  body: Record<string, any>
+}
+
+export async function call(origin: string, token: string, method: 'GET' | 'POST', path: string, body?: object, headers: Record<string, string> = {}): Promise<Answer> {
+  const answer = await fetch(`${origin}${path}`, {
+    method, headers: { authorization: `Bearer ${token}`, ...(body ? { 'content-type': 'application/json' } : {}), ...headers },
+    ...(body ? { body: JSON.stringify(body) } : {}),
+  })
+  const text = await answer.text()
+  return { status: answer.status, headers: answer.headers, body: text === '' ? {} : JSON.parse(text) }
+}
+
+export async function eventually<T>(what: () => Promise<T | undefined | false>, within = 30_000): Promise<T> {
+  const until = Date.now() + within
+  for (;;) {
+    const found = await what()
+    if (found) return found
+    if (Date.now() > until) throw new Error('did not happen in time')
+    await new Promise((resolve) => setTimeout(resolve, 50))
+  }
+}
