@@ -1,12 +1,13 @@
 import { readFile, writeFile } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import pg from 'pg'
+import { openDatabase } from '../service/db.ts'
+import type { Keyring } from '../service/keyring.ts'
 import { migrate } from '../service/migrate.ts'
-import { allTenants } from '../service/tenants.ts'
-import { databaseOf, failing, furnish, logger, openHouse, startApi, startWorker, type House } from './compose.ts'
+import { databaseOf, failing, furnish, logger, openHouse, portFree, startApi, startWorker, type House } from './compose.ts'
 import { readConfig, type Config } from './config.ts'
 import { seedDemo, type DemoFile } from './demo.ts'
-import { startEmbeddedPostgres } from './embedded-postgres.ts'
+import { startEmbeddedPostgres, type EmbeddedPostgres } from './embedded-postgres.ts'
 import { keyringFrom } from './keyring-file.ts'
 import { run, type Stoppable } from './run.ts'
 
@@ -16,10 +17,11 @@ const DATABASE = 'wish_wall'
 export const start = (): Promise<void> => run(async (started) => {
   const config = readConfig(process.env)
   const log = logger(config)
+  await portFree(config)
   const house = config.DATABASE_URL === undefined ? await embedded(config, log, started) : await openHouse(config, log)
   started(databaseOf(house))
   const address = await startApi(house, started)
-  const demo = config.DATABASE_URL === undefined ? await demoFor(house, address) : undefined
+  const demo = config.DATABASE_URL === undefined ? await demoAt(join(resolve(config.WISHWALL_DATA), 'demo.json'), address) : undefined
   await startWorker(house, started)
   console.log(banner(address, demo))
 })
@@ -28,36 +30,57 @@ async function embedded(config: Config, log: House['log'], started: (part: Stopp
   const dataDir = resolve(config.WISHWALL_DATA)
   const server = await startEmbeddedPostgres({ dataDir, say: (line) => console.log(line) })
   started(server)
-  const databaseUrl = server.url(DATABASE)
-  await failing(createDatabase(server.url('postgres')))
-  await failing(migrate(databaseUrl))
   const keyring = await failing(keyringFrom({ keyring: config.WISHWALL_KEYRING, keyringFile: config.WISHWALL_KEYRING_FILE }, join(dataDir, 'keyring.json')))
+  const databaseUrl = server.url(DATABASE)
+  await failing(onServer(server, async (client) => {
+    const { rowCount } = await client.query('SELECT FROM pg_database WHERE datname = $1', [DATABASE])
+    if (rowCount === 0) await seed(client, server, keyring, join(dataDir, 'demo.json'))
+  }))
+  await failing(migrate(databaseUrl))
   return furnish({ config, log, databaseUrl, keyring })
 }
 
-async function createDatabase(url: string): Promise<void> {
-  const client = new pg.Client({ connectionString: url })
+/** Seeded under another name: whatever ends it half way, the next start finds no demo and begins anew. */
+async function seed(client: pg.Client, server: EmbeddedPostgres, keyring: Keyring, file: string): Promise<void> {
+  const draft = `${DATABASE}_seeding`
+  await client.query(`DROP DATABASE IF EXISTS ${draft} WITH (FORCE)`)
+  await client.query(`CREATE DATABASE ${draft}`)
+  await migrate(server.url(draft))
+  const db = openDatabase({ url: server.url(draft) })
+  try {
+    await writeDemo(file, await seedDemo({ db, keyring }))
+  } finally {
+    await db.close()
+  }
+  await client.query(`ALTER DATABASE ${draft} RENAME TO ${DATABASE}`)
+}
+
+/** Two first starts at once seed once. */
+const SEED_LOCK = 7_021_002
+
+async function onServer(server: EmbeddedPostgres, work: (client: pg.Client) => Promise<void>): Promise<void> {
+  const client = new pg.Client({ connectionString: server.url('postgres') })
   await client.connect()
   try {
-    await client.query(`CREATE DATABASE ${DATABASE}`)
-  } catch (error) {
-    // It was there, or another process has just made it.
-    if (!['42P04', '23505'].includes((error as { code?: string }).code ?? '')) throw error
+    await client.query('SELECT pg_advisory_lock($1)', [SEED_LOCK])
+    await work(client)
   } finally {
     await client.end()
   }
 }
 
-/** Seeds the demo once; afterwards only its address may have changed. */
-async function demoFor(house: House, baseUrl: string): Promise<{ file: string; demo: DemoFile }> {
-  const file = join(resolve(house.config.WISHWALL_DATA), 'demo.json')
-  const seeded = (await allTenants(house.db)).length > 0
-  const demo = { ...(seeded ? (JSON.parse(await readFile(file, 'utf8')) as DemoFile) : await seedDemo(house)), baseUrl }
-  await writeFile(file, `${JSON.stringify(demo, null, 2)}\n`, { mode: 0o600 })
+const writeDemo = (file: string, demo: DemoFile): Promise<void> => writeFile(file, `${JSON.stringify(demo, null, 2)}\n`, { mode: 0o600 })
+
+/** The demo's logins, with the address it has this time. */
+async function demoAt(file: string, baseUrl: string): Promise<{ file: string; demo: DemoFile } | undefined> {
+  const text = await readFile(file, 'utf8').catch(() => undefined)
+  if (text === undefined) return undefined // thrown away by its owner: the data are still theirs
+  const demo = { ...(JSON.parse(text) as DemoFile), baseUrl }
+  await writeDemo(file, demo)
   return { file, demo }
 }
 
-function banner(address: string, demo: Awaited<ReturnType<typeof demoFor>> | undefined): string {
+function banner(address: string, demo: Awaited<ReturnType<typeof demoAt>>): string {
   return [
     '', '  心愿墙 Wish Wall', '',
     `  API   ${address}/v1`,

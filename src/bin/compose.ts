@@ -1,3 +1,5 @@
+import { once } from 'node:events'
+import { createServer } from 'node:net'
 import type { FastifyInstance } from 'fastify'
 import { pino, type Logger } from 'pino'
 import { buildApp } from '../http/app.ts'
@@ -78,11 +80,22 @@ export async function startApi(house: House, started: (part: Stoppable) => void)
   try {
     return await app.listen({ host, port })
   } catch (error) {
-    const { code } = error as NodeJS.ErrnoException
-    if (code === 'EADDRINUSE') throw new Failure(`port ${port} on ${host} is in use; set PORT to another one`)
-    if (code === 'EACCES' || code === 'EADDRNOTAVAIL') throw new Failure(`cannot listen on ${host}:${port} (${code})`)
-    throw error
+    throw unlistenable(error, house.config)
   }
+}
+
+/** Says at once what would be found out only after all else is up. */
+export async function portFree({ HOST: host, PORT: port }: Config): Promise<void> {
+  const probe = createServer().listen({ host, port })
+  await once(probe, 'listening').catch((error: unknown) => { throw unlistenable(error, { HOST: host, PORT: port }) })
+  probe.close()
+  await once(probe, 'close')
+}
+
+function unlistenable(error: unknown, { HOST: host, PORT: port }: Pick<Config, 'HOST' | 'PORT'>): unknown {
+  const { code } = error as NodeJS.ErrnoException
+  if (code === 'EADDRINUSE') return new Failure(`port ${port} on ${host} is in use; set PORT to another one`)
+  return code?.startsWith('E') ? new Failure(`cannot listen on ${host}:${port} (${code})`) : error
 }
 
 /** The worker door: queues, and the loops that make good whatever the queues lose. */

@@ -18,6 +18,8 @@ export interface HeldDuty {
 export interface HeldAffiliation {
   organisationId: string
   kind: ClaimerKind
+  /** Of the organisation's node. */
+  path: string
 }
 
 export interface PersonActor {
@@ -55,8 +57,8 @@ export function actsFor(actor: PersonActor, organisationId: string): boolean {
 }
 
 /** How the actor stands to the request: what `by` in the machine's table is matched against. */
-export function relationsOf(actor: Actor, facts: Pick<Facts, 'request' | 'assignments'>): Set<Relation> {
-  const { request, assignments } = facts
+export function relationsOf(actor: Actor, facts: Pick<Facts, 'request' | 'assignments' | 'handlers' | 'wall'>): Set<Relation> {
+  const { request, assignments, handlers, wall } = facts
   if (actor.kind === 'system') return new Set<Relation>(['system'])
   const relations = new Set<Relation>(['anyone'])
   if (actor.kind === 'app') {
@@ -65,14 +67,18 @@ export function relationsOf(actor: Actor, facts: Pick<Facts, 'request' | 'assign
   }
   if (request.filerId === actor.id) relations.add('filer')
   if (request.beneficiaryId === actor.id) relations.add('beneficiary')
-  if (actor.affiliations.length > 0) relations.add('claimer')
+  if (wall && actor.affiliations.some(({ path }) => isInScope(path, wall.scopePath))) relations.add('claimer')
   for (const duty of actor.duties) {
     if (duty.organisationId !== null || !covers(duty.path, request.path)) continue
     for (const capability of duty.capabilities) relations.add(capability)
   }
-  if (assignments.some((assignment) => assignment.status === 'active' && isParty(actor, assignment))) relations.add('assignee')
+  if (assignments.some((assignment) => isParty(actor, assignment))) relations.add('assignee')
+  if (handlers.some((handler) => isParty(actor, handler))) relations.add('handler')
   return relations
 }
+
+/** A wall is for the branches within its scope, and for those whose area contains it. */
+const isInScope = (branch: string, scope: string): boolean => covers(scope, branch) || covers(branch, scope)
 
 export function isParty(actor: PersonActor, assignment: { personId: string | null; organisationId: string | null }): boolean {
   if (assignment.personId !== null) return assignment.personId === actor.id

@@ -11,12 +11,12 @@ const otherwise = (words: Says) => ({ params: words, abort: true })
 
 /** With the u flag a surrogate pair is one character, so this finds lone ones only. */
 const LONE_SURROGATE = /\p{Surrogate}/u
-const C0 = /[\u0000-\u001f\u007f]/
-const C0_BUT_TAB_AND_LINE = /[\u0000-\u0008\u000b-\u001f\u007f]/
+const CONTROL = /\p{Cc}/u
+const CONTROL_BUT_TAB_AND_LINE = /[^\P{Cc}\t\n]/u
 
 /** Words of people, in NFC and trimmed. `multiline` allows tab and line feed; CR LF becomes LF. Lengths in characters. */
 export function text({ max, min = 1, multiline = false }: { max: number; min?: number; multiline?: boolean }) {
-  const forbidden = multiline ? C0_BUT_TAB_AND_LINE : C0
+  const forbidden = multiline ? CONTROL_BUT_TAB_AND_LINE : CONTROL
   return z
     .string()
     .refine((value) => !LONE_SURROGATE.test(value), otherwise(says('含有不完整的 Unicode 字符', 'Contains a lone surrogate')))

@@ -86,12 +86,15 @@ function workdaysAfter(from: Date, to: Date, calendar: Calendar): number {
 /**
  * The deadlines after a change of state: those of the old state's steps close, those of the new one open.
  * `complete` opens at filing (and on a redo), stands with the clock, and closes with the work.
+ * @param anew `redo`: the work begins again under a new clock; `step`: the state is entered once more (改派), its steps
+ * begin again while the resident's clock runs on
  * @returns only rows that are new or changed
  */
-export function moved(facts: Facts, from: State | 'none', to: State, seq: number, redo: boolean): DeadlineRow[] {
+export function moved(facts: Facts, from: State | 'none', to: State, seq: number, anew?: 'redo' | 'step'): DeadlineRow[] {
   const { now, deadlines, policy, calendar } = facts
   const changed: DeadlineRow[] = []
-  const leaving: readonly Step[] = from === 'none' || from === to ? [] : STATES[from].steps
+  const enters = from !== to || anew !== undefined
+  const leaving: readonly Step[] = from === 'none' || !enters ? [] : STATES[from].steps
   for (const row of deadlines) {
     if (row.step === 'complete') {
       if (to === 'completed' || isFinal(to)) changed.push(close(row, now))
@@ -99,8 +102,8 @@ export function moved(facts: Facts, from: State | 'none', to: State, seq: number
       else if (row.stoodAt !== null) changed.push(resume(row, now, policy, calendar))
     } else if (leaving.includes(row.step) || isFinal(to)) changed.push(close(row, now))
   }
-  if (from !== to) for (const step of STATES[to].steps) changed.push(open(facts, step, seq, now))
-  if (from === 'none' || redo) changed.push(open(facts, 'complete', seq, now))
+  if (enters) for (const step of STATES[to].steps) changed.push(open(facts, step, seq, now))
+  if (from === 'none' || anew === 'redo') changed.push(open(facts, 'complete', seq, now))
   return changed
 }
 

@@ -28,8 +28,8 @@ export interface Change {
   title?: string
   wall?: WallEntryRow
   counters?: CounterDelta[]
-  /** A new cycle begins: the work is to be done again under a new clock. */
-  redo?: boolean
+  /** `redo`: a new cycle, the work is to be done again under a new clock; `step`: the same state is entered once more. */
+  anew?: 'redo' | 'step'
 }
 
 export interface Rule<V extends Transition> {
@@ -82,7 +82,7 @@ const isCapability = (relation: Relation | undefined): relation is Capability =>
 function eventRow(verb: VerbName, request: RequestRow, change: Change, { seq, now, actor, by }: { seq: number; now: Date; actor: Actor; by: Relation | undefined }): EventRow {
   return {
     requestId: request.id, seq, verb, fromState: request.state, toState: change.to, at: now,
-    cycle: change.redo ? request.cycle + 1 : request.cycle,
+    cycle: change.anew === 'redo' ? request.cycle + 1 : request.cycle,
     path: change.patch?.path ?? request.path,
     ...authorOf(actor),
     dutyId: isCapability(by) ? (capacity(actor, by, request.path)?.id ?? null) : null,
@@ -101,7 +101,7 @@ function written(verb: Transition, facts: Facts, change: Change, event: EventRow
   const { id } = facts.request
   const request: RequestRow = { ...facts.request, ...change.patch, state: toState, version: seq, cycle }
   if (change.title !== undefined) request.titleSeq = seq
-  const deadlines = [...moved(facts, fromState, toState, seq, change.redo ?? false), ...(change.deadlines ?? [])]
+  const deadlines = [...moved(facts, fromState, toState, seq, change.anew), ...(change.deadlines ?? [])]
   const texts = (change.texts ?? []).map((text) => ({ requestId: id, seq, ...text }))
   const open = overwrite(facts.deadlines, deadlines)
   request.supervisorPath = supervisor(open)
@@ -126,16 +126,18 @@ function overlay(active: AssignmentRow[], changed: AssignmentRow[]): AssignmentR
   return [...rows.values()].filter((row) => row.status === 'active')
 }
 
+/** Mediation and confidential matters: ids and states for those outside, words for the parties only. */
+export const isSecret = ({ confidential, kind }: RequestRow): boolean => confidential || kind === 'mediation'
+
 /** The thin message that every event leaves behind: ids and codes only. */
 export function messageOf(event: EventRow, { request, item, node }: Facts): Message {
-  const secret = request.confidential || request.kind === 'mediation'
   return {
     requestId: event.requestId, seq: event.seq, type: eventType(event.verb), at: event.at, path: event.path,
     payload: {
       number: request.number, kind: request.kind, item: item.code, from: event.fromState === 'none' ? null : event.fromState,
       state: event.toState, version: event.seq, cycle: event.cycle,
       // A confidential matter tells its community and no more.
-      node: secret ? (request.path.split('/')[1] ?? null) : node.code,
+      node: isSecret(request) ? (request.path.split('/')[1] || null) : node.code,
     },
   }
 }

@@ -1,6 +1,6 @@
 import { CLAIMER_KINDS } from './actor.ts'
 import { STATES, STATE_NAMES, STEPS, VERB_NAMES, VERBS, eventType, isFinal, triples } from './machine.ts'
-import { KINDS, SATISFACTION, SOLVED, SOURCES, TARGET_GROUPS } from './request.ts'
+import { KINDS, RESULTS, SATISFACTION, SOLVED, SOURCES, TARGET_GROUPS } from './request.ts'
 
 /** Texts derived from the machine; `bin/generate` writes them, CI fails when a written one is stale. */
 
@@ -41,6 +41,7 @@ export function constraintsSql(): string {
     check('request', 'request_kind_check', `"kind" IN (${list(KINDS)})`),
     check('request', 'request_source_check', `"source" IN (${list(SOURCES)})`),
     check('request', 'request_targetGroup_check', `"targetGroup" IN (${list(TARGET_GROUPS)})`),
+    check('request', 'request_result_check', `"result" IN (${list(RESULTS)})`),
     check('request', 'request_solved_check', `"solved" IN (${list(SOLVED)})`),
     check('request', 'request_satisfaction_check', `"satisfaction" IN (${list(SATISFACTION)})`),
     check('event', 'event_edge_check', `"verb" || ':' || "fromState" || ':' || "toState" IN (\n  ${edges.map((edge) => `'${edge}'`).join(',\n  ')})`),

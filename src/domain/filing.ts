@@ -20,7 +20,8 @@ export type FilingFacts = Pick<Facts, 'now' | 'node' | 'compound' | 'item' | 'po
 export function decideFiling(filing: FilingFacts, input: Body<'file'>, actor: Actor): Decision {
   const { now, id, path } = filing
   const duty = capacity(actor, 'file_for', path)
-  if (input.filer !== undefined && !duty) throw new Problem('forbidden', { errors: [{ pointer: '/filer', message: says('只有负责该地点的工作人员可以代点', 'Only staff responsible for this node may file for others') }] })
+  const forAnother = input.filer !== undefined && !(actor.kind === 'person' && actor.id === input.filer)
+  if (forAnother && !duty) throw new Problem('forbidden', { errors: [{ pointer: '/filer', message: says('只有负责该地点的工作人员可以代点', 'Only staff responsible for this node may file for others') }] })
   const request = requestRow(filing, input, actor)
   const event: EventRow = {
     requestId: id, seq: 1, verb: 'file', fromState: 'none', toState: 'filed', at: now, cycle: 1, path,
@@ -32,7 +33,7 @@ export function decideFiling(filing: FilingFacts, input: Body<'file'>, actor: Ac
   const facts: Facts = {
     ...filing, request, title: input.title, responsibleNode: filing.node, assignments: [], handlers: [], deadlines: [], wall: null,
   }
-  const deadlines = moved(facts, 'none', 'filed', 1, false)
+  const deadlines = moved(facts, 'none', 'filed', 1)
   const after = { ...facts, deadlines }
   const filed: Decision = {
     verb: 'file', expects: 0, request, events: [event], messages: [messageOf(event, after)], deadlines,

@@ -45,7 +45,7 @@ export const CAPABILITIES = ['view', 'file_for', 'dispatch', 'publish', 'handle'
 export type Capability = (typeof CAPABILITIES)[number]
 
 /** How an actor stands to one request: by a capability that covers its node, or as a party to it. */
-export type Relation = Capability | 'filer' | 'beneficiary' | 'assignee' | 'claimer' | 'anyone' | 'system'
+export type Relation = Capability | 'filer' | 'beneficiary' | 'assignee' | 'handler' | 'claimer' | 'anyone' | 'system'
 
 export interface Edge {
   readonly from: readonly (State | 'none')[]
@@ -74,7 +74,7 @@ export const VERBS = {
   },
   accept: {
     zh: '受理', past: 'accepted', tells: ['filer'],
-    says: '组织受理这件点单；可同时更正服务菜单、地点和等级。',
+    says: '组织受理这件点单。',
     edges: [{ from: ['filed'], to: ['accepted'], by: ['dispatch'] }, { from: ['filed'], to: ['accepted'], by: ['system'] }],
   },
   reject: {

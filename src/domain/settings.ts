@@ -12,7 +12,7 @@ export const settingsSchema = z.strictObject({
   levels: z.array(z.strictObject({ code, name: text({ max: 20 }) })).min(1).max(12),
   /** The finest level a wall may name: never a building or a door. */
   wallLevel: code,
-})
+}).refine(({ levels, wallLevel }) => levels.some(({ code }) => code === wallLevel), { error: 'wallLevel must be one of levels', path: ['wallLevel'] })
 
 export type Settings = z.infer<typeof settingsSchema>
 

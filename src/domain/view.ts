@@ -1,5 +1,6 @@
 import { relationsOf, type Actor } from './actor.ts'
-import { allowed } from './decide.ts'
+import { allowed, isSecret } from './decide.ts'
+import type { Relation } from './machine.ts'
 import type { Facts } from './request.ts'
 
 /** How much of a request an actor sees: all of it, its wall projection, or nothing. */
@@ -11,8 +12,10 @@ export type Sight = 'full' | 'wall' | 'none'
  */
 export function sight(actor: Actor, facts: Facts): Sight {
   const relations = relationsOf(actor, facts)
-  for (const relation of ['system', 'filer', 'beneficiary', 'assignee', 'view'] as const) if (relations.has(relation)) return 'full'
-  return relations.has('claimer') && facts.request.placedAt !== null ? 'wall' : 'none'
+  // A neighbours' quarrel is not for every building head: whoever may dispatch it, and its parties.
+  const staff: Relation = isSecret(facts.request) ? 'dispatch' : 'view'
+  for (const relation of ['system', 'filer', 'beneficiary', 'assignee', 'handler', staff] as const) if (relations.has(relation)) return 'full'
+  return relations.has('claimer') ? 'wall' : 'none'
 }
 
 /** The answer of every verb and of `GET /v1/requests/{id}`. */

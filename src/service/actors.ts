@@ -1,4 +1,4 @@
-import type { ClaimerKind, HeldDuty, PersonActor } from '../domain/actor.ts'
+import type { HeldAffiliation, HeldDuty, PersonActor } from '../domain/actor.ts'
 import { remember, tenantHere, type Db } from './db.ts'
 
 /** A duty given or taken in another process counts after so long; revocation must take effect within 5 s. */
@@ -21,7 +21,7 @@ export const forgetActor = (db: Db, personId: string): boolean => db.memory.dele
 interface Held {
   active: boolean
   duties: HeldDuty[]
-  affiliations: { organisationId: string; kind: ClaimerKind }[]
+  affiliations: HeldAffiliation[]
 }
 
 async function loadHeld(db: Db, personId: string): Promise<Held> {
@@ -32,8 +32,9 @@ async function loadHeld(db: Db, personId: string): Promise<Held> {
         COALESCE((SELECT jsonb_agg(jsonb_build_object('id', d.id, 'role', d."roleCode", 'capabilities', ro.capabilities, 'path', n.path, 'organisationId', d."organisationId"))
           FROM duty d JOIN role ro ON ro."tenantId" = d."tenantId" AND ro.code = d."roleCode" JOIN node n ON n."tenantId" = d."tenantId" AND n.id = d."nodeId"
           WHERE d."tenantId" = $1 AND $2 IN (d."personId", d."standInId") AND d."from" <= wishwall_now() AND (d."to" IS NULL OR d."to" > wishwall_now())), '[]') AS duties,
-        COALESCE((SELECT jsonb_agg(jsonb_build_object('organisationId', a."organisationId", 'kind', a.kind))
-          FROM affiliation a WHERE a."tenantId" = $1 AND a."personId" = $2 AND a."verifiedAt" IS NOT NULL AND a."endedAt" IS NULL), '[]') AS affiliations
+        COALESCE((SELECT jsonb_agg(jsonb_build_object('organisationId', a."organisationId", 'kind', a.kind, 'path', n.path))
+          FROM affiliation a JOIN organisation o ON o."tenantId" = a."tenantId" AND o.id = a."organisationId" JOIN node n ON n."tenantId" = o."tenantId" AND n.id = o."nodeId"
+          WHERE a."tenantId" = $1 AND a."personId" = $2 AND a."verifiedAt" IS NOT NULL AND a."endedAt" IS NULL), '[]') AS affiliations
       FROM person p WHERE p."tenantId" = $1 AND p.id = $2`,
     values: [tenantHere(), personId],
   })

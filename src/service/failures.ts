@@ -9,6 +9,10 @@ const codeOf = (error: unknown): string | undefined =>
 export const violates = (error: unknown, constraint: string): boolean =>
   error instanceof pg.DatabaseError && error.code === '23505' && error.constraint === constraint
 
+/** A foreign key finds nothing. */
+export const lacks = (error: unknown, constraint: string): boolean =>
+  error instanceof pg.DatabaseError && error.code === '23503' && error.constraint === constraint
+
 /** Our own undo, a deadlock or a lock that did not come: decide again. */
 const AGAIN = new Set(['WW409', '40001', '40P01', '55P03'])
 export const isWorthAnotherTry = (error: unknown): boolean => AGAIN.has(codeOf(error) ?? '')

@@ -5,7 +5,7 @@ import type { Kind } from '../domain/request.ts'
 import { view, type RequestView } from '../domain/view.ts'
 import { decodeCursor, pageOf, type Page } from './cursor.ts'
 import { remember, tenantHere, type Db } from './db.ts'
-import { FACTS, JOINS, factsOf, type LoadedRow } from './load.ts'
+import { FACTS, JOINS, UUID, factsOf, type LoadedRow } from './load.ts'
 import { findNode } from './targets.ts'
 import { tenant } from './tenants.ts'
 
@@ -56,7 +56,7 @@ function filters({ state, kind, item, overdue, externalRef, cursor }: ListQuery,
     pieces.push({ name: 'ref', sql: (p) => `r."externalRef" = ${p}`, value: externalRef })
     pieces.push({ name: 'client', sql: (p) => `r."filerClientId" = ${p}::uuid`, value: actor.kind === 'system' ? null : actor.clientId })
   }
-  if (cursor !== undefined) pieces.push({ name: 'after', sql: (p) => `r.id < ${p}::uuid`, value: decodeCursor(cursor, /^[0-9a-f-]{36}$/) })
+  if (cursor !== undefined) pieces.push({ name: 'after', sql: (p) => `r.id < ${p}::uuid`, value: decodeCursor(cursor, UUID) })
   return pieces
 }
 

@@ -36,7 +36,7 @@ export const JOINS = `
   JOIN node rn ON rn."tenantId" = r."tenantId" AND rn.id = r."responsibleNodeId"
   JOIN text t ON t."tenantId" = r."tenantId" AND t."requestId" = r.id AND t.field = 'title' AND t.seq = r."titleSeq"`
 
-const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/
+export const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/
 export const isId = (ref: string): boolean => UUID.test(ref)
 
 /**

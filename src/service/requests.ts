@@ -13,7 +13,7 @@ import { sight, view, type RequestView } from '../domain/view.ts'
 import * as catalogue from './catalogue.ts'
 import { commit, type KeptAnswer } from './commit.ts'
 import { tenantHere, type Db } from './db.ts'
-import { asProblem, isWorthAnotherTry, violates } from './failures.ts'
+import { asProblem, isWorthAnotherTry, lacks, violates } from './failures.ts'
 import { isId, load } from './load.ts'
 import { nextNumber } from './numbers.ts'
 import { findClaimer, findNode, findTarget } from './targets.ts'
@@ -24,6 +24,8 @@ interface Options {
   version?: number | undefined
   /** Keeps the answer for the caller's Idempotency-Key, in the same commit. */
   keep?: ((answer: RequestView) => KeptAnswer) | undefined
+  /** When filing: the number it has already, on paper or in another system. */
+  number?: string
 }
 
 /** How often a lost compare-and-set is decided again before the caller is told. */
@@ -31,15 +33,17 @@ const TRIES = 6
 
 /**
  * 点单.
- * @throws Problem node-unknown, item-unknown, external-ref-taken (with the existing `id`), forbidden, overloaded
+ * @throws Problem node-unknown, item-unknown, target-unknown (filer, beneficiary), external-ref-taken (with the existing `id`), forbidden, overloaded
  */
-export async function file(db: Db, input: Body<'file'>, actor: Actor, { keep }: Options = {}): Promise<RequestView> {
-  const filing = await filingFacts(db, input)
+export async function file(db: Db, input: Body<'file'>, actor: Actor, { keep, number }: Options = {}): Promise<RequestView> {
+  const filing = await filingFacts(db, input, number)
   const decision = decideFiling(filing, input, actor)
   const answer = view(decision.after, actor)
   try {
     await commit(db.app, [decision], { kept: keep?.(answer) })
   } catch (error) {
+    if (lacks(error, 'request_tenantId_filerId_fkey')) throw personUnknown('/filer')
+    if (lacks(error, 'request_tenantId_beneficiaryId_fkey')) throw personUnknown('/beneficiary')
     if (violates(error, 'request_tenantId_filerClientId_externalRef_key')) throw await externalRefTaken(db, decision.request.filerClientId, input.externalRef)
     throw asProblem(error)
   }
@@ -117,12 +121,12 @@ const filingSql = (key: 'id' | 'code') => `
       WHERE c."tenantId" = n."tenantId" AND c.code = ANY (string_to_array(n.path, '/')) AND c.level = $2) AS compound,
     i.id AS "itemId", p.id AS "policyId"
   FROM node n
-  LEFT JOIN LATERAL (SELECT id, "policyCode" FROM item WHERE "tenantId" = $1 AND code = $4 AND "retiredAt" IS NULL ORDER BY version DESC LIMIT 1) i ON true
+  LEFT JOIN LATERAL (SELECT id, "policyCode", "retiredAt" FROM item WHERE "tenantId" = $1 AND code = $4 ORDER BY version DESC LIMIT 1) i ON i."retiredAt" IS NULL
   LEFT JOIN LATERAL (SELECT p.id FROM policy p JOIN node pn ON pn."tenantId" = p."tenantId" AND pn.id = p."nodeId"
     WHERE p."tenantId" = $1 AND p.code = i."policyCode" AND starts_with(n.path, pn.path) ORDER BY length(pn.path) DESC, p.version DESC LIMIT 1) p ON true
   WHERE n."tenantId" = $1 AND n.${key} = $3 AND n."retiredAt" IS NULL`
 
-async function filingFacts(db: Db, input: Body<'file'>): Promise<FilingFacts> {
+async function filingFacts(db: Db, input: Body<'file'>, given: string | undefined): Promise<FilingFacts> {
   const { settings, calendar } = await tenant(db)
   const key = isId(input.node) ? 'id' : 'code'
   const { rows: [row] } = await db.app.query<FilingRow>({
@@ -132,10 +136,13 @@ async function filingFacts(db: Db, input: Body<'file'>): Promise<FilingFacts> {
   if (!row.itemId) throw new Problem('item-unknown', { errors: [{ pointer: '/item', message: says('服务菜单中没有这一项', 'No such service item') }] })
   if (!row.policyId) throw new Error(`no policy reaches ${row.path} for item ${input.item}`)
   const [item, policy, number] = await Promise.all([
-    catalogue.item(db, row.itemId), catalogue.policy(db, row.policyId), nextNumber(db, dayOf(calendar, row.now)),
+    catalogue.item(db, row.itemId), catalogue.policy(db, row.policyId), given ?? nextNumber(db, dayOf(calendar, row.now)),
   ])
   return { id: uuidv7(), number, now: row.now, node: row.node, compound: row.compound, path: row.path, policyId: row.policyId, item, policy, calendar }
 }
+
+const personUnknown = (pointer: string): Problem =>
+  new Problem('target-unknown', { errors: [{ pointer, message: says('没有这个人', 'No such person') }] })
 
 async function externalRefTaken(db: Db, clientId: string | null, externalRef: string | undefined): Promise<Problem> {
   const { rows } = await db.app.query<{ id: string }>({

@@ -58,7 +58,7 @@ export async function createNodes(db: Db, under: string, nodes: readonly NewNode
     text: `INSERT INTO node ("tenantId", id, "parentId", code, name, level, path)
       SELECT $1, n.* FROM jsonb_to_recordset($2::jsonb) AS n(id uuid, "parentId" uuid, code text, name text, level text, path text)`,
     values: [tenantHere(), JSON.stringify(rows)],
-  }).catch((error: unknown) => { throw violates(error, 'node_tenantId_code_key') ? codeTaken() : error })
+  }).catch((error: unknown) => { throw violates(error, 'node_tenantId_code_key') || violates(error, 'node_tenantId_path_key') ? codeTaken() : error })
   return rows
 }
 

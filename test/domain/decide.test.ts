@@ -6,7 +6,7 @@ import { allowed, decide } from '../../src/domain/decide.ts'
 import { CAPABILITIES, eventType, STATE_NAMES, TRANSITIONS, VERB_NAMES, VERBS, verbOf, type Relation, type State, type Transition } from '../../src/domain/machine.ts'
 import { Problem, type ProblemCode } from '../../src/domain/problems.ts'
 import type { AssignmentRow, Decision, Facts } from '../../src/domain/request.ts'
-import { AGENT, APP, at, BENEFICIARY, covering, DAY, FILER, FIRM, foreign, frozen, INPUT, inside, later, member, named, OTHER_APP, person, next, WORKER } from './stage.ts'
+import { AGENT, APP, at, BENEFICIARY, covering, DAY, FILER, FIRM, foreign, frozen, INPUT, inside, later, member, memberElsewhere, named, OTHER_APP, person, next, WORKER } from './stage.ts'
 
 /** Every situation × every verb × every role, against an oracle that reads the table by itself. */
 
@@ -35,6 +35,8 @@ interface Role {
   name: string
   actor: Actor
   relations: Relation[]
+  /** What he is only while there is a wall within his branch's reach. */
+  atWall?: Relation
   /** Makes the actor what the role says, in whatever situation. */
   cast?: (facts: Facts) => Facts
 }
@@ -54,15 +56,16 @@ const holding = (row: Partial<AssignmentRow>) => (facts: Facts): Facts => {
 const ROLES: Role[] = [
   { name: 'filer', actor: FILER, relations: ['anyone', 'filer'] },
   { name: 'beneficiary', actor: BENEFICIARY, relations: ['anyone', 'beneficiary'] },
-  { name: 'assignee, claimed', actor: claimant, relations: ['anyone', 'claimer', 'assignee'], cast: holding({ via: 'claim', personId: claimant.id }) },
+  { name: 'assignee, claimed', actor: claimant, relations: ['anyone', 'assignee'], atWall: 'claimer', cast: holding({ via: 'claim', personId: claimant.id }) },
   { name: 'assignee, dispatched', actor: WORKER, relations: ['anyone', 'assignee'], cast: holding({ personId: WORKER.id }) },
-  { name: 'assignee through an organisation', actor: AGENT, relations: ['anyone', 'claimer', 'assignee'], cast: holding({ organisationId: FIRM }) },
-  { name: 'claimer', actor: member(), relations: ['anyone', 'claimer'] },
-  { name: 'filer and claimer', actor: filingMember, relations: ['anyone', 'filer', 'claimer'] },
+  { name: 'assignee through an organisation', actor: AGENT, relations: ['anyone', 'assignee'], atWall: 'claimer', cast: holding({ organisationId: FIRM }) },
+  { name: 'claimer', actor: member(), relations: ['anyone'], atWall: 'claimer' },
+  { name: 'claimer of a branch out of reach', actor: memberElsewhere(), relations: ['anyone'] },
+  { name: 'filer and claimer', actor: filingMember, relations: ['anyone', 'filer'], atWall: 'claimer' },
   ...CAPABILITIES.map((capability): Role => ({ name: `${capability} here`, actor: covering(capability), relations: ['anyone', capability] })),
   ...CAPABILITIES.map((capability): Role => ({ name: `${capability} elsewhere`, actor: foreign(capability), relations: ['anyone'] })),
   { name: 'everything inside an organisation', actor: inside(), relations: ['anyone'] },
-  { name: 'caller who did the work', actor: caller, relations: ['anyone', 'follow_up'], cast: (facts) => ({ ...facts, handlers: [{ ...holding({ personId: caller.id })(facts).assignments[0]!, status: 'done' }] }) },
+  { name: 'caller who did the work', actor: caller, relations: ['anyone', 'follow_up', 'handler'], cast: (facts) => ({ ...facts, handlers: [{ ...holding({ personId: caller.id })(facts).assignments[0]!, status: 'done' }] }) },
   { name: 'app that filed', actor: APP, relations: ['anyone', 'filer'], cast: (facts) => ({ ...facts, request: { ...facts.request, filerId: null, filerClientId: APP.clientId } }) },
   { name: 'app through which a person filed', actor: APP, relations: ['anyone'], cast: (facts) => ({ ...facts, request: { ...facts.request, filerClientId: APP.clientId } }) },
   { name: 'another app', actor: OTHER_APP, relations: ['anyone'] },
@@ -75,7 +78,7 @@ function refused(verb: Transition, { name }: Role, { request, assignments, deadl
   switch (verb) {
     case 'place': return !item.wall || request.confidential ? 'not-for-the-wall' : undefined
     case 'take-down': case 'dispatch': return assignments.length > 0 ? 'already-claimed' : undefined
-    case 'claim': return name === 'filer and claimer' ? 'own-wish' : name === 'assignee, claimed' ? 'already-claimed' : undefined
+    case 'claim': return name === 'filer and claimer' ? 'own-wish' : name.startsWith('assignee') ? 'already-claimed' : undefined
     case 'release': return name === 'assignee, claimed' ? undefined : 'not-claimed'
     case 'respond': return deadlines.some(({ step }) => step === 'respond') ? undefined : 'already-responded'
     case 'follow-up': return name === 'caller who did the work' ? 'own-work' : undefined
@@ -90,7 +93,8 @@ type Expected = { code: ProblemCode } | { to: readonly State[] }
 
 /** Role before state before facts. */
 function oracle(verb: Transition, role: Role, facts: Facts): Expected {
-  const mine = verbOf(verb).edges.filter((edge) => role.relations.some((relation) => edge.by.includes(relation)))
+  const relations = facts.wall && role.atWall ? [...role.relations, role.atWall] : role.relations
+  const mine = verbOf(verb).edges.filter((edge) => relations.some((relation) => edge.by.includes(relation)))
   if (mine.length === 0) return { code: 'forbidden' }
   const here = mine.find((edge) => edge.from.includes(facts.request.state))
   if (!here) return { code: 'transition-refused' }

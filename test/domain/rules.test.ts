@@ -7,7 +7,7 @@ import { climb } from '../../src/domain/ladder.ts'
 import type { Step } from '../../src/domain/machine.ts'
 import { DEFAULT_POLICY } from '../../src/domain/policy.ts'
 import type { DeadlineRow, Facts } from '../../src/domain/request.ts'
-import { AGENT, APP, at, BENEFICIARY, BRANCH, CALENDAR, CALLER, DAY, duty, filed, FILED, FILER, filing, FIRM, INPUT, LADDER, later, member, MINUTE, MONDAY, named, next, person, STAFF, uuid, WORKER } from './stage.ts'
+import { AGENT, APP, at, BENEFICIARY, CALENDAR, CALLER, DAY, duty, filed, FILED, FILER, filing, FIRM, INPUT, LADDER, later, member, memberElsewhere, MINUTE, MONDAY, named, next, person, STAFF, tie, uuid, WORKER } from './stage.ts'
 
 const code = (run: () => unknown): unknown => {
   try {
@@ -45,14 +45,22 @@ describe('a claim', () => {
 
   test('is for others, and for the verified', () => {
     const open = at.open()
-    const affiliations = [{ organisationId: BRANCH, kind: 'party_member' as const }]
+    const affiliations = [tie()]
     expect(code(() => claim(open, { ...FILER, affiliations }))).toBe('own-wish')
     expect(code(() => claim(open, { ...BENEFICIARY, affiliations }))).toBe('own-wish')
     expect(code(() => claim(open, person()))).toBe('forbidden')
     expect(code(() => claim(open, APP))).toBe('forbidden')
     const forParty = at.open({ policy: { claims: { kinds: ['party_member'], perClaimer: 5 } } })
-    expect(code(() => claim(forParty, person({ affiliations: [{ organisationId: BRANCH, kind: 'volunteer' }] })))).toBe('not-verified')
-    expect(allowed(person({ affiliations: [{ organisationId: BRANCH, kind: 'volunteer' }] }), forParty)).toEqual([])
+    expect(code(() => claim(forParty, person({ affiliations: [tie('volunteer')] })))).toBe('not-verified')
+    expect(allowed(person({ affiliations: [tie('volunteer')] }), forParty)).toEqual([])
+  })
+
+  test('is for the branches that the wall is for', () => {
+    expect(code(() => claim(at.open(), memberElsewhere()))).toBe('forbidden')
+    const wide = decide('place', { ...at.accepted(), scopePath: 'S/C/' }, { slots: 1 }, STAFF).after
+    expect(wide.wall?.scopePath).toBe('S/C/')
+    expect(code(() => claim(wide, memberElsewhere()))).toBe('done')
+    expect(code(() => decide('place', { ...at.accepted(), scopePath: 'S/C/P2/' }, {}, STAFF))).toBe('validation-failed')
   })
 
   test('can be made for the organisation one acts for', () => {
@@ -65,7 +73,14 @@ describe('a claim', () => {
     expect(code(() => claim(open, AGENT, 'OTHER'))).toBe('target-unknown')
     expect(code(() => claim(forFirm(open), member(), 'FIRM'))).toBe('target-unknown')
     const forParty = at.open({ policy: { claims: { kinds: ['party_member'], perClaimer: 5 } } })
-    expect(code(() => claim(forFirm(forParty), { ...AGENT, affiliations: [{ organisationId: BRANCH, kind: 'party_member' }] }, 'FIRM'))).toBe('not-verified')
+    expect(code(() => claim(forFirm(forParty), { ...AGENT, affiliations: [tie()] }, 'FIRM'))).toBe('not-verified')
+  })
+})
+
+describe('a claim of an organisation', () => {
+  test('is one, like that of a person', () => {
+    const one = forFirm(claim(forFirm(at.open({}, 2)), AGENT, 'FIRM').after)
+    expect(code(() => claim(one, AGENT, 'FIRM'))).toBe('already-claimed')
   })
 })
 

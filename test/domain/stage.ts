@@ -1,4 +1,4 @@
-import { SYSTEM, type Actor, type AppActor, type HeldDuty, type PersonActor } from '../../src/domain/actor.ts'
+import { SYSTEM, type Actor, type AppActor, type ClaimerKind, type HeldAffiliation, type HeldDuty, type PersonActor } from '../../src/domain/actor.ts'
 import type { Body } from '../../src/domain/bodies.ts'
 import { buildCalendar, DEFAULT_WEEK } from '../../src/domain/calendar.ts'
 import { decide } from '../../src/domain/decide.ts'
@@ -29,7 +29,10 @@ export const duty = (capabilities: readonly Capability[], path: string, organisa
   ({ id: uuid(), role: 'role', capabilities: [...capabilities], path, organisationId })
 
 export const person = (differs: Partial<PersonActor> = {}): PersonActor => ({ kind: 'person', id: uuid(), clientId: null, duties: [], affiliations: [], ...differs })
-export const member = (): PersonActor => person({ affiliations: [{ organisationId: BRANCH, kind: 'party_member' }] })
+/** A verified tie to an organisation at a place. */
+export const tie = (kind: ClaimerKind = 'party_member', path = COVERING, organisationId = BRANCH): HeldAffiliation => ({ organisationId, kind, path })
+export const member = (): PersonActor => person({ affiliations: [tie()] })
+export const memberElsewhere = (): PersonActor => person({ affiliations: FOREIGN.slice(0, 1).map((path) => tie('party_member', path)) })
 
 export const BRANCH = uuid()
 export const FIRM = uuid()
@@ -39,7 +42,7 @@ export const STAFF = person({ duties: [duty(CAPABILITIES, 'S/C/')] })
 export const CALLER = person({ duties: [duty(['view', 'follow_up'], 'S/')] })
 export const WORKER = person()
 /** Acts for the firm. */
-export const AGENT = person({ duties: [duty(['handle'], 'S/C/X/', FIRM)], affiliations: [{ organisationId: FIRM, kind: 'enterprise' }] })
+export const AGENT = person({ duties: [duty(['handle'], 'S/C/X/', FIRM)], affiliations: [tie('enterprise', 'S/C/', FIRM)] })
 export const APP: AppActor = { kind: 'app', clientId: uuid() }
 export const OTHER_APP: AppActor = { kind: 'app', clientId: uuid() }
 

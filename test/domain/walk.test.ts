@@ -1,8 +1,8 @@
 import fc from 'fast-check'
-import { afterAll, beforeAll, expect, test } from 'vitest'
-import { SYSTEM, type Actor } from '../../src/domain/actor.ts'
+import { beforeAll, expect, test } from 'vitest'
+import type { Actor } from '../../src/domain/actor.ts'
 import { allowed, decide } from '../../src/domain/decide.ts'
-import { isFinal, STATE_NAMES, STATES, triples, VERB_NAMES, type State, type Step, type Transition } from '../../src/domain/machine.ts'
+import { isFinal, STATE_NAMES, STATES, TRANSITIONS, triples, type State, type Step, type Transition } from '../../src/domain/machine.ts'
 import type { AssignmentRow, Decision, DeadlineRow, EventRow, Facts, WallEntryRow } from '../../src/domain/request.ts'
 import { tick } from '../../src/domain/tick.ts'
 import { AGENT, BENEFICIARY, CALLER, filed, FILER, FIRM, INPUT, LADDER, member, MINUTE, STAFF, WORKER } from './stage.ts'
@@ -57,7 +57,7 @@ const visits = new Map<string, number>()
 const visit = (what: string) => visits.set(what, (visits.get(what) ?? 0) + 1)
 
 function sweep(stored: Stored): void {
-  for (let k = 0; k < 20; k++) {
+  for (let k = 0; k < 12; k++) {
     const [deadline] = stored.facts.deadlines.filter(({ nextAt }) => nextAt !== null && nextAt <= stored.facts.now).sort((a, b) => a.nextAt!.getTime() - b.nextAt!.getTime())
     if (!deadline) return
     visit('marks')
@@ -70,8 +70,8 @@ function step(stored: Stored, { pick, minutes, taste, sweeps }: Stride): void {
   stored.facts = { ...stored.facts, now: new Date(stored.facts.now.getTime() + minutes * MINUTE) }
   if (sweeps) sweep(stored)
   const may = ACTORS.flatMap((actor) => allowed(actor, stored.facts).map((verb) => ({ actor, verb })))
-  // withdrawing and releasing end most walks: they are chosen less often
-  const preferred = taste === 0 ? may : may.filter(({ verb }) => verb !== 'withdraw' && verb !== 'release')
+  // withdrawing ends a walk: it is chosen less often
+  const preferred = taste === 0 ? may : may.filter(({ verb }) => verb !== 'withdraw')
   const choice = preferred[pick % Math.max(preferred.length, 1)]
   if (!choice) return
   const { actor, verb } = choice
@@ -91,67 +91,66 @@ function check({ facts, events, deadlines, assignments, wall, counters }: Stored
   const rows = [...assignments.values()]
   const active = rows.filter(({ status }) => status === 'active')
   const open = [...deadlines.values()].filter(({ closedAt }) => closedAt === null)
+  const up = [...wall.values()].filter(({ takenDownAt }) => takenDownAt === null)
+  const broken: string[] = []
+  const holds = (law: string, condition: boolean) => { if (!condition) broken.push(law) }
 
-  // the history has no gap and no jump, and the request names its end
-  expect(events.map(({ seq }) => seq)).toEqual(events.map((_, index) => index + 1))
-  events.forEach((event, index) => {
-    expect(EDGES).toContain(`${event.verb}:${event.fromState}:${event.toState}`)
-    expect(event.fromState).toBe(events[index - 1]?.toState ?? 'none')
-  })
-  expect([request.version, request.state, request.cycle]).toEqual([events.length, events.at(-1)!.toState, events.at(-1)!.cycle])
-  expect(request.closedAt !== null).toBe(isFinal(request.state))
+  holds('the history has no gap', events.every(({ seq }, index) => seq === index + 1))
+  holds('the history has no jump', events.every(({ fromState }, index) => fromState === (events[index - 1]?.toState ?? 'none')))
+  holds('every edge is the machine\'s', events.every(({ verb, fromState, toState }) => EDGES.has(`${verb}:${fromState}:${toState}`)))
+  holds('the request names its newest event', request.version === events.length && request.state === events.at(-1)!.toState && request.cycle === events.at(-1)!.cycle)
+  holds('closedAt is of the final states', (request.closedAt !== null) === isFinal(request.state))
+
+  holds('there are at most `slots` active assignments, each with a slot of its own', active.length <= request.slots && new Set(active.map(({ slot }) => slot)).size === active.length && active.every(({ slot }) => slot >= 1 && slot <= request.slots))
+  holds('slotsTaken is between none and all', request.slotsTaken >= 0 && request.slotsTaken <= request.slots)
+  const held = ['open', 'in_progress', 'dispatched'].includes(request.state)
+  holds('slotsTaken counts the active assignments, and nobody works on what is not at work', held ? request.slotsTaken === active.length : active.length === 0)
+  holds('an assignment ends when it is no longer active', rows.every(({ status, until }) => (until === null) === (status === 'active')))
+
+  holds('a deadline has a next time exactly while it runs', [...deadlines.values()].every(({ nextAt, closedAt, stoodAt }) => (nextAt === null) === (closedAt !== null || stoodAt !== null)))
+  holds('only the whole work stands, and only with the clock', open.every(({ step, stoodAt }) => (stoodAt !== null) === (step === 'complete' && 'clockStands' in STATES[request.state])))
+  const entered = enteredAt(request.state, events)
+  holds('a step was opened by the event that led to its state', open.every(({ step, seq }) => step === 'complete' || seq === entered + 1))
+  holds('at most one wall entry is up', up.length <= 1)
+
+  const where = `${events.map(({ verb }) => verb).join(' → ')}`
+  expect(broken, where).toEqual([])
+  expect(open.map(({ step }) => step).sort(), where).toEqual(expectedSteps(request.state, events))
+  const rungs = open.flatMap(({ rungPath }) => rungPath ?? [])
+  expect(request.supervisorPath, where).toBe(rungs.sort((x, y) => x.length - y.length)[0] ?? null)
 
   // what the answer is made of is what would be read
-  expect(facts.assignments).toEqual(active)
-  expect(facts.handlers).toEqual(rows.filter(({ status }) => status === 'done'))
-  expect([...facts.deadlines].sort(byStep)).toEqual(open.sort(byStep))
-  expect(facts.wall).toEqual([...wall.values()].filter(({ takenDownAt }) => takenDownAt === null).at(-1) ?? null)
-  expect([...wall.values()].filter(({ takenDownAt }) => takenDownAt === null).length).toBeLessThanOrEqual(1)
-
-  // slots
-  expect(active.length).toBeLessThanOrEqual(request.slots)
-  expect(new Set(active.map(({ slot }) => slot)).size).toBe(active.length)
-  expect(active.every(({ slot }) => slot >= 1 && slot <= request.slots)).toBe(true)
-  expect(request.slotsTaken >= 0 && request.slotsTaken <= request.slots).toBe(true)
-  if (request.state === 'open' || request.state === 'in_progress' || request.state === 'dispatched') expect(request.slotsTaken).toBe(active.length)
-  else expect(active).toEqual([])
-  for (const row of rows) expect(row.until === null).toBe(row.status === 'active')
-
-  // deadlines: those of the state, and the whole work until it is done
-  expect(open.map(({ step }) => step).sort()).toEqual(expectedSteps(request.state, events))
-  for (const row of deadlines.values()) expect(row.nextAt === null, row.step).toBe(row.closedAt !== null || row.stoodAt !== null)
-  for (const row of open) expect(row.stoodAt !== null, row.step).toBe(row.step === 'complete' && 'clockStands' in STATES[request.state])
-  const rungs = open.flatMap(({ rungPath }) => rungPath ?? [])
-  expect(request.supervisorPath).toBe(rungs.sort((a, b) => a.length - b.length)[0] ?? null)
+  expect({ assignments: facts.assignments, handlers: facts.handlers, deadlines: [...facts.deadlines].sort(byStep), wall: facts.wall }, where)
+    .toEqual({ assignments: active, handlers: rows.filter(({ status }) => status === 'done'), deadlines: open.sort(byStep), wall: up.at(-1) ?? null })
 
   // limits across requests
-  const held = new Map<string, number>()
-  for (const { personId, organisationId } of active.filter(({ via }) => via === 'claim')) held.set(`claims/${organisationId ?? personId}`, (held.get(`claims/${organisationId ?? personId}`) ?? 0) + 1)
-  expect(new Map([...counters].filter(([, value]) => value !== 0))).toEqual(held)
+  const claims = new Map<string, number>()
+  for (const { personId, organisationId } of active.filter(({ via }) => via === 'claim')) claims.set(`claims/${organisationId ?? personId}`, (claims.get(`claims/${organisationId ?? personId}`) ?? 0) + 1)
+  expect(new Map([...counters].filter(([, value]) => value !== 0)), where).toEqual(claims)
 }
 
 const byStep = (a: DeadlineRow, b: DeadlineRow) => `${a.step}:${a.seq}`.localeCompare(`${b.step}:${b.seq}`)
 
+/** Index of the event that led into the state the request is in. 改派 leads into it anew. */
+const enteredAt = (state: State, events: EventRow[]): number =>
+  events.findLastIndex(({ fromState, toState, verb }) => toState === state && (fromState !== state || verb === 'redispatch'))
+
 function expectedSteps(state: State, events: EventRow[]): Step[] {
-  const entered = events.findLastIndex(({ fromState, toState, verb }) => toState === state && (fromState !== state || verb === 'redispatch'))
-  const responded = state === 'in_progress' && events.slice(entered + 1).some(({ verb }) => verb === 'respond')
+  const responded = state === 'in_progress' && events.slice(enteredAt(state, events) + 1).some(({ verb }) => verb === 'respond')
   const steps: Step[] = STATES[state].steps.filter((name) => !(responded && name === 'respond'))
   return [...steps, ...(state === 'completed' || isFinal(state) ? [] : ['complete' as const])].sort()
 }
 
 test('keeps what must hold, wherever it leads', () => {
-  fc.assert(fc.property(fc.array(stride, { minLength: 4, maxLength: 40 }), fc.constantFrom({}, { policy: { autoAccept: true } }), (strides, differs) => {
+  fc.assert(fc.property(fc.array(stride, { minLength: 4, maxLength: 30 }), fc.constantFrom({}, { policy: { autoAccept: true } }), (strides, differs) => {
     const first = filed(differs)
     const stored = empty(first.after)
     store(stored, first)
     check(stored)
     for (const each of strides) step(stored, each)
-  }), { seed, numRuns: 600 })
-})
-
-afterAll(() => {
+  }), { seed, numRuns: 250 })
   // A walk that goes nowhere proves nothing.
-  const unseen = [...STATE_NAMES.filter((state) => state !== 'parked' && state !== 'merged'), ...VERB_NAMES.filter((verb) => !['file', 'close', 'remind', 'escalate'].includes(verb)), 'marks'].filter((what) => !visits.has(what))
+  const wanted = [...STATE_NAMES.filter((state) => state !== 'parked' && state !== 'merged'), ...TRANSITIONS, 'marks']
+  expect(wanted.filter((what) => !visits.has(what))).toEqual([])
   console.info(`walk: ${[...visits].map(([what, count]) => `${what} ${count}`).join(', ')}`)
-  expect(unseen).toEqual([])
 })

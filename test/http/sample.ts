@@ -39,6 +39,9 @@ const Sample = z
   })
   .meta({ id: 'Sample', description: '样例' })
 
+/** Its two sides differ: what may be left out on the way in is always there on the way out. */
+const Settings = z.strictObject({ colour: z.string().default('red') }).meta({ id: 'Settings' })
+
 const Samples = z.strictObject({ data: z.array(Sample), page: z.strictObject({ nextCursor: z.string().nullable(), hasMore: z.boolean() }) })
 
 export const ID = '0195f2a0-7c1e-7abc-8def-0123456789ab'
@@ -71,6 +74,8 @@ export const routes: FastifyPluginAsyncZod = async (app) => {
       headers: z.looseObject({ 'idempotency-key': z.string().max(255).optional() }), body: z.strictObject({ note: text({ max: 10 }) }).nullish(), response: { 200: Sample },
     },
   }, async () => sample)
+
+  app.put('/v1/settings', { config: { scope: 'directory:write' }, schema: { tags: ['服务菜单'], summary: '设置', operationId: 'putSettings', body: Settings, response: { 200: Settings } } }, async ({ body }) => body)
 
   app.get('/v1/public', { config: { public: true }, schema: { tags: ['心愿墙'], summary: '公开', operationId: 'getPublic', response: { 200: z.strictObject({ host: z.string() }) } } }, async (request) => ({ host: request.ip }))
 

@@ -19,7 +19,7 @@ END
 $$;
 
 -- Paths are compared by byte: any other collation turns a prefix search into a scan.
-ALTER TABLE "node" ALTER "path" TYPE text COLLATE "C";
+ALTER TABLE "node" ALTER "path" TYPE text COLLATE "C", ALTER "code" TYPE text COLLATE "C";
 ALTER TABLE "request" ALTER "path" TYPE text COLLATE "C", ALTER "supervisorPath" TYPE text COLLATE "C";
 ALTER TABLE "event" ALTER "path" TYPE text COLLATE "C";
 ALTER TABLE "assignment" ALTER "path" TYPE text COLLATE "C";
@@ -151,6 +151,7 @@ ALTER TABLE "request" DROP CONSTRAINT IF EXISTS "request_final_check", ADD CONST
 ALTER TABLE "request" DROP CONSTRAINT IF EXISTS "request_kind_check", ADD CONSTRAINT "request_kind_check" CHECK ("kind" IN ('wish', 'service', 'errand', 'mediation', 'suggestion', 'activity'));
 ALTER TABLE "request" DROP CONSTRAINT IF EXISTS "request_source_check", ADD CONSTRAINT "request_source_check" CHECK ("source" IN ('app', 'wall', 'mailbox', 'visit', 'phone', 'open311', 'import', 'staff'));
 ALTER TABLE "request" DROP CONSTRAINT IF EXISTS "request_targetGroup_check", ADD CONSTRAINT "request_targetGroup_check" CHECK ("targetGroup" IN ('elderly', 'disabled_child', 'minor', 'disabled', 'special_hardship'));
+ALTER TABLE "request" DROP CONSTRAINT IF EXISTS "request_result_check", ADD CONSTRAINT "request_result_check" CHECK ("result" IN ('realised', 'partly', 'explained', 'impossible'));
 ALTER TABLE "request" DROP CONSTRAINT IF EXISTS "request_solved_check", ADD CONSTRAINT "request_solved_check" CHECK ("solved" IN ('solved', 'partly', 'unsolved'));
 ALTER TABLE "request" DROP CONSTRAINT IF EXISTS "request_satisfaction_check", ADD CONSTRAINT "request_satisfaction_check" CHECK ("satisfaction" IN ('satisfied', 'fairly', 'dissatisfied'));
 ALTER TABLE "event" DROP CONSTRAINT IF EXISTS "event_edge_check", ADD CONSTRAINT "event_edge_check" CHECK ("verb" || ':' || "fromState" || ':' || "toState" IN (

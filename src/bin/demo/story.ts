@@ -26,16 +26,19 @@ type Turn = (stage: Stage, request: string) => Promise<unknown>
 export const does = <V extends Transition>(who: Who, verb: V, input: Body<V>): Turn =>
   ({ db, actor }, request) => act(db, verb, request, input, actor(who))
 
-/** Filed one after the other, so that numbers and walls look the same each time; then each goes its own way. */
+/** Numbers of a day before there was a wall: the examples in the documentation name them, and no real one can be the same. */
+const numberOf = (index: number): string => `WX20261001-${String(index + 1).padStart(6, '0')}`
+
+/** Filed one after the other, so that lists and walls look the same each time; then each goes its own way. */
 export async function play(stage: Stage, stories: readonly Story[]): Promise<void> {
   const filed: { request: string; then: readonly Turn[] }[] = []
-  for (const { then = [], ...story } of stories) filed.push({ request: await begin(stage, story), then })
+  for (const [index, { then = [], ...story }] of stories.entries()) filed.push({ request: await begin(stage, story, numberOf(index)), then })
   await Promise.all(filed.map(async ({ request, then }) => {
     for (const turn of then) await turn(stage, request)
   }))
 }
 
-async function begin({ db, actor, id }: Stage, { by, filer, beneficiary, file: words }: Story): Promise<string> {
-  const request = await file(db, { ...words, ...(filer && { filer: id(filer) }), ...(beneficiary && { beneficiary: id(beneficiary) }) }, actor(by))
+async function begin({ db, actor, id }: Stage, { by, filer, beneficiary, file: words }: Story, number: string): Promise<string> {
+  const request = await file(db, { ...words, ...(filer && { filer: id(filer) }), ...(beneficiary && { beneficiary: id(beneficiary) }) }, actor(by), { number })
   return request.id
 }

@@ -1,4 +1,4 @@
-import { actsFor, type PersonActor } from '../actor.ts'
+import { actsFor, isParty, type PersonActor } from '../actor.ts'
 import type { Context, Rule } from '../decide.ts'
 import { Problem, says } from '../problems.ts'
 import type { AssignmentRow, CounterDelta, Facts } from '../request.ts'
@@ -18,7 +18,7 @@ export const claim: Rule<'claim'> = {
     if (!wall) return new Problem('not-for-the-wall')
     if (request.slotsTaken >= request.slots) return new Problem('slots-taken')
     if ((facts.held ?? 0) >= policy.claims.perClaimer) return new Problem('limit-reached', { facts: { limit: policy.claims.perClaimer } })
-    if (facts.assignments.some(({ personId }) => personId === actor.id)) return new Problem('already-claimed')
+    if (facts.assignments.some((assignment) => isParty(actor, assignment))) return new Problem('already-claimed')
     return undefined
   },
   effect: ({ facts, actor, input, seq }) => {

@@ -17,10 +17,10 @@ function rated({ facts }: Pick<Context, 'facts'>, { solved, satisfaction, commen
   return {
     to: redo ? 'accepted' : 'closed',
     patch: redo
-      ? { solved, satisfaction, completedAt: null, respondedAt: null, slotsTaken: 0, ratedAt: now }
+      ? { result: null, solved: null, satisfaction: null, completedAt: null, respondedAt: null, ratedAt: null, slotsTaken: 0, unreached: 0 }
       : { solved, satisfaction, ratedAt: now, closedAt: request.closedAt ?? now },
     data: { ...data, solved, satisfaction, redo },
-    redo,
+    ...(redo ? { anew: 'redo' as const } : {}),
     texts: commentOf(comment),
   }
 }

@@ -27,7 +27,7 @@ export const dispatch: Rule<'dispatch'> = {
 }
 
 /** 改派: the new party gets a sign deadline of its own; the resident's clock runs on. */
-export const redispatch: Rule<'redispatch'> = { effect: send }
+export const redispatch: Rule<'redispatch'> = { effect: (context) => ({ ...send(context), anew: 'step' }) }
 
 /** 签收. */
 export const sign: Rule<'sign'> = {
