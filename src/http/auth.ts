@@ -6,7 +6,6 @@ import type { Scope } from '../domain/scopes.ts'
 import { personActor } from '../service/actors.ts'
 import { welcomeClient } from '../service/clients.ts'
 import { inTenant, type Db } from '../service/db.ts'
-import { asProblem } from '../service/failures.ts'
 import type { Keyring } from '../service/keyring.ts'
 import { verifyToken, type Principal } from '../service/tokens.ts'
 
@@ -80,7 +79,7 @@ async function callerOf({ db, keyring, clock }: AuthDeps, authorization: string 
   const token = /^Bearer +(\S+)$/i.exec(authorization ?? '')?.[1]
   if (token === undefined) throw new Problem('unauthenticated')
   const principal = verifyToken(keyring, token, clock())
-  return inTenant(principal.tenantId, () => admitted(db, principal)).catch((error: unknown) => { throw asProblem(error) })
+  return inTenant(principal.tenantId, () => admitted(db, principal))
 }
 
 /** A token outlives the right to use it: person and app are looked at each time, from a memory of two seconds. */

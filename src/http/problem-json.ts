@@ -1,5 +1,6 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { Problem, PROBLEMS, says, type Kind, type ProblemCode } from '../domain/problems.ts'
+import { asProblem } from '../service/failures.ts'
 import { LANGUAGE_TAG, languageOf, type Language } from './language.ts'
 import { InputRefused, type Pointed } from './validation.ts'
 
@@ -33,7 +34,8 @@ export function answerProblems(app: FastifyInstance): void {
 
 const METHODS = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE'] as const
 
-export function sendProblem(error: unknown, request: FastifyRequest, reply: FastifyReply): FastifyReply {
+export function sendProblem(thrown: unknown, request: FastifyRequest, reply: FastifyReply): FastifyReply {
+  const error = asProblem(thrown)
   const language = languageOf(request.headers['accept-language'])
   const problem = problemOf(error, request)
   const status = STATUS[problem.kind]

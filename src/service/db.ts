@@ -81,10 +81,16 @@ const LIMITS = {
   keepAlive: true,
 } as const
 
+/**
+ * Statements are written so that one plan fits all values (a narrow and a wide form where none would): planning them
+ * anew for each call would cost more than running them.
+ */
+const optionsFor = (role: string): string => `-c role=${role} -c plan_cache_mode=force_generic_plan -c jit=off`
+
 export function openDatabase({ url, connections = 10, onError = () => {} }: DatabaseOptions): Db {
   const config = { connectionString: url, ...LIMITS }
-  const app = new TenantPool({ ...config, max: connections, options: '-c role=wishwall_app', application_name: 'wish-wall app' })
-  const system = new pg.Pool({ ...config, max: 4, options: '-c role=wishwall_system', application_name: 'wish-wall system' })
+  const app = new TenantPool({ ...config, max: connections, options: optionsFor('wishwall_app'), application_name: 'wish-wall app' })
+  const system = new pg.Pool({ ...config, max: 4, options: optionsFor('wishwall_system'), application_name: 'wish-wall system' })
   // An idle connection that breaks must not end the process; the next query reports for itself.
   for (const pool of [app, system]) pool.on('error', onError)
   const prisma = new PrismaClient({ adapter: new PrismaPg(app, { statementNameGenerator: statementNames() }) })

@@ -13,7 +13,7 @@ import { sight, view, type RequestView } from '../domain/view.ts'
 import * as catalogue from './catalogue.ts'
 import { commit, type KeptAnswer } from './commit.ts'
 import { tenantHere, type Db } from './db.ts'
-import { asProblem, isWorthAnotherTry, lacks, violates } from './failures.ts'
+import { isWorthAnotherTry, lacks, violates } from './failures.ts'
 import { isId, load } from './load.ts'
 import { nextNumber } from './numbers.ts'
 import { findClaimer, findNode, findTarget } from './targets.ts'
@@ -45,7 +45,7 @@ export async function file(db: Db, input: Body<'file'>, actor: Actor, { keep, nu
     if (lacks(error, 'request_tenantId_filerId_fkey')) throw personUnknown('/filer')
     if (lacks(error, 'request_tenantId_beneficiaryId_fkey')) throw personUnknown('/beneficiary')
     if (violates(error, 'request_tenantId_filerClientId_externalRef_key')) throw await externalRefTaken(db, decision.request.filerClientId, input.externalRef)
-    throw asProblem(error)
+    throw error
   }
   return answer
 }
@@ -67,7 +67,7 @@ export async function act<V extends Transition>(db: Db, verb: V, ref: string, in
       const written = await commit(db.app, [decision], { kept: keep?.(answer) })
       if (written.size > 0) return answer
     } catch (error) {
-      if (!isWorthAnotherTry(error)) throw asProblem(error)
+      if (!isWorthAnotherTry(error)) throw error
     }
   }
   throw new Problem('request-changed')
@@ -131,7 +131,7 @@ async function filingFacts(db: Db, input: Body<'file'>, given: string | undefine
   const key = isId(input.node) ? 'id' : 'code'
   const { rows: [row] } = await db.app.query<FilingRow>({
     name: `filing_by_${key}`, text: filingSql(key), values: [tenantHere(), settings.wallLevel, input.node, input.item],
-  }).catch((error: unknown) => { throw asProblem(error) })
+  })
   if (!row) throw new Problem('node-unknown', { errors: [{ pointer: '/node', message: says('没有这个地点', 'No such node') }] })
   if (!row.itemId) throw new Problem('item-unknown', { errors: [{ pointer: '/item', message: says('服务菜单中没有这一项', 'No such service item') }] })
   if (!row.policyId) throw new Error(`no policy reaches ${row.path} for item ${input.item}`)

@@ -113,8 +113,10 @@ function cases(startServer: () => Promise<Server>, urlsOf: (url: string) => Urls
   it('runs the job of a worker that was killed', async () => {
     const long = openJobs({ backend, queues: LONG, log })
     const doomed = child(urls)
-    await long.enqueueAll('long', [{ payload: { id: 'endless' }, jobId: 'endless' }])
-    await until('its job', () => doomed.said().includes('started endless'))
+    await until('its job', async () => {
+      await long.enqueue('long', { id: 'endless' }, { jobId: 'endless' })
+      return doomed.said().includes('started endless')
+    })
     doomed.kill('SIGKILL')
     const heir = startWorkers({ backend, queues: LONG, deps, log })
     const ms = await until('the job in another worker', () => ranTimes('long endless') === 1)
@@ -168,8 +170,10 @@ function cases(startServer: () => Promise<Server>, urlsOf: (url: string) => Urls
   it('never waits for a dead server', async () => {
     const long = openJobs({ backend, queues: LONG, log })
     const other = child(urls)
-    await long.enqueueAll('long', [{ payload: { id: 'brief' } }])
-    await until('the other worker', () => other.said().includes('started brief'))
+    await until('the other worker', async () => {
+      await long.enqueue('long', { id: 'brief' }, { jobId: 'brief' })
+      return other.said().includes('started brief')
+    })
     await long.close(1_000)
     await server.kill()
     const fresh = openJobs({ backend, queues: TABLE, log })
