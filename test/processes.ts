@@ -1,6 +1,6 @@
 import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtempSync, writeFileSync } from 'node:fs'
+import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { SCOPE_NAMES } from '../src/domain/scopes.ts'
@@ -23,9 +23,12 @@ export interface Running {
   stop(signal?: NodeJS.Signals): Promise<void>
 }
 
-/** Starts `wish-wall api` or `wish-wall worker` and waits until it says that it runs. */
-export async function startProcess(command: 'api' | 'worker', env: Record<string, string>): Promise<Running> {
-  const child = spawn(process.execPath, ['dist/bin/wish-wall.js', command], {
+/**
+ * Starts `wish-wall api` or `wish-wall worker` and waits until it says that it runs.
+ * @param dist the built program, or a mutant of it
+ */
+export async function startProcess(command: 'api' | 'worker', env: Record<string, string>, dist = 'dist'): Promise<Running> {
+  const child = spawn(process.execPath, [`${dist}/bin/wish-wall.js`, command], {
     env: { PATH: process.env.PATH, PORT: '0', WISHWALL_KEYRING_FILE: keyringFile, ...env }, stdio: ['ignore', 'pipe', 'pipe'],
   })
   let log = ''
@@ -43,6 +46,17 @@ export async function startProcess(command: 'api' | 'worker', env: Record<string
       await ended
     },
   }
+}
+
+/** A copy of the built program in which one guard is broken. It lies in node_modules so that it finds the packages. */
+export function mutant(name: string, file: string, guard: string, broken: string): string {
+  const dist = `node_modules/.mutants/${name}/dist`
+  rmSync(dist, { recursive: true, force: true })
+  cpSync('dist', dist, { recursive: true })
+  const code = readFileSync(`${dist}/${file}`, 'utf8')
+  if (!code.includes(guard)) throw new Error(`${file} has no ${guard}: the mutant would be no mutant`)
+  writeFileSync(`${dist}/${file}`, code.replace(guard, broken))
+  return dist
 }
 
 /** A token as the login would give it, without the cost of a password. */

@@ -3,7 +3,7 @@ import type { PersonActor } from '../src/domain/actor.ts'
 import { act, file } from '../src/service/requests.ts'
 import { freshDatabase, type TestDatabase } from './database.ts'
 import { testPlace, type TestPlace } from './place.ts'
-import { call, startProcess, tokenFor, type Running } from './processes.ts'
+import { call, mutant, startProcess, tokenFor, type Running } from './processes.ts'
 
 const RACES = Number(process.env.RACES ?? 300)
 const CONTENDERS = 16
@@ -34,9 +34,9 @@ const onTheWall = (slots = 1) => town.inside(async () => {
   return id
 })
 
-const claimAll = (ids: string[]) => Promise.all(ids.map((id, n) => {
+const claimAll = (ids: string[], doors = apis) => Promise.all(ids.map((id, n) => {
   const member = members[n % members.length]!
-  return call(apis[n % 2]!.origin, tokenFor(town.tenantId, member.id), 'POST', `/v1/requests/${id}/claim`, {})
+  return call(doors[n % 2]!.origin, tokenFor(town.tenantId, member.id), 'POST', `/v1/requests/${id}/claim`, {})
 }))
 
 const rows = async (sql: string, values: unknown[]) => (await database.owner.query<{ n: number }>(sql, values)).rows[0]!.n
@@ -109,5 +109,20 @@ describe('over HTTP with two api processes', () => {
     const token = tokenFor(town.tenantId, members[2]!.id)
     const answer = await call(apis[0]!.origin, token, 'POST', `/v1/requests/${id}/claim`, {}, { 'if-match': '"2"' })
     expect([answer.status, answer.body.code, answer.body.version]).toEqual([412, 'version-mismatch', 3])
+  })
+
+  test('without the guard on the version the same race is seen to go wrong', async () => {
+    const dist = mutant('no-version-guard', 'service/commit.js', 'AND request.version = r.expects', '')
+    const doors = await Promise.all([1, 2].map(() => startProcess('api', { DATABASE_URL: database.url, LOG_LEVEL: 'info' }, dist)))
+    try {
+      let wrong = 0
+      for (let race = 0; race < 10; race++) {
+        const answers = await claimAll(Array<string>(CONTENDERS).fill(await onTheWall()), doors)
+        if (answers.filter(({ status }) => status === 200).length !== 1 || answers.filter(({ status }) => status === 409).length !== CONTENDERS - 1) wrong++
+      }
+      expect(wrong).toBeGreaterThan(0)
+    } finally {
+      await Promise.all(doors.map((door) => door.stop()))
+    }
   })
 })

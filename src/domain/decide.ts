@@ -115,11 +115,14 @@ function written(verb: Transition, facts: Facts, change: Change, event: EventRow
     wall: change.wall ? (change.wall.takenDownAt ? null : change.wall) : facts.wall,
   }
   return {
-    verb, expects: facts.request.version, request, events: [event], messages: [messageOf(event, after)],
+    verb, expects: facts.request.version, request, changed: differing(facts.request, request), events: [event], messages: [messageOf(event, after)],
     deadlines, assignments: change.assignments ?? [], texts, wall: change.wall ? [change.wall] : [],
     counters: change.counters ?? [], after,
   }
 }
+
+const differing = (before: RequestRow, after: RequestRow): (keyof RequestRow)[] =>
+  (Object.keys(after) as (keyof RequestRow)[]).filter((column) => after[column] !== before[column])
 
 function overlay(active: AssignmentRow[], changed: AssignmentRow[]): AssignmentRow[] {
   const rows = new Map([...active, ...changed].map((row) => [row.seq, row]))

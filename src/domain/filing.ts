@@ -36,7 +36,7 @@ export function decideFiling(filing: FilingFacts, input: Body<'file'>, actor: Ac
   const deadlines = moved(facts, 'none', 'filed', 1)
   const after = { ...facts, deadlines }
   const filed: Decision = {
-    verb: 'file', expects: 0, request, events: [event], messages: [messageOf(event, after)], deadlines,
+    verb: 'file', expects: 0, request, changed: [], events: [event], messages: [messageOf(event, after)], deadlines,
     assignments: [], wall: [], counters: [], after,
     texts: [
       { requestId: id, seq: 1, field: 'title', body: input.title },

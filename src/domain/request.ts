@@ -217,6 +217,8 @@ export interface Decision {
   /** The version the decision was made on; 0 for a new request. */
   expects: number
   request: RequestRow
+  /** Columns of the request that differ from before. */
+  changed: (keyof RequestRow)[]
   events: EventRow[]
   messages: Message[]
   deadlines: DeadlineRow[]

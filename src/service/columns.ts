@@ -3,20 +3,14 @@
  * information_schema, so that a new column cannot be forgotten here.
  */
 
-const REQUEST_FIXED = {
-  id: 'uuid', number: 'text', nodeId: 'uuid', filerClientId: 'uuid', externalRef: 'text', source: 'text', filedAt: 'timestamptz', collectedAt: 'timestamptz',
-} as const
-
-/** Written anew by every event. */
-export const REQUEST_MUTABLE = {
-  kind: 'text', itemId: 'uuid', policyId: 'uuid', state: 'text', version: 'int', cycle: 'int', responsibleNodeId: 'uuid', path: 'text',
-  filerId: 'uuid', beneficiaryId: 'uuid', targetGroup: 'text', confidential: 'bool', slots: 'int', slotsTaken: 'int', supervisorPath: 'text',
-  unreached: 'int', result: 'text', solved: 'text', satisfaction: 'text', titleSeq: 'int', acceptedAt: 'timestamptz', placedAt: 'timestamptz',
-  dispatchedAt: 'timestamptz', startedAt: 'timestamptz', respondedAt: 'timestamptz', completedAt: 'timestamptz', ratedAt: 'timestamptz', closedAt: 'timestamptz',
-} as const
-
 export const COLUMNS = {
-  request: { ...REQUEST_FIXED, ...REQUEST_MUTABLE },
+  request: {
+    id: 'uuid', number: 'text', nodeId: 'uuid', filerClientId: 'uuid', externalRef: 'text', source: 'text', filedAt: 'timestamptz', collectedAt: 'timestamptz',
+    kind: 'text', itemId: 'uuid', policyId: 'uuid', state: 'text', version: 'int', cycle: 'int', responsibleNodeId: 'uuid', path: 'text',
+    filerId: 'uuid', beneficiaryId: 'uuid', targetGroup: 'text', confidential: 'bool', slots: 'int', slotsTaken: 'int', supervisorPath: 'text',
+    unreached: 'int', result: 'text', solved: 'text', satisfaction: 'text', titleSeq: 'int', acceptedAt: 'timestamptz', placedAt: 'timestamptz',
+    dispatchedAt: 'timestamptz', startedAt: 'timestamptz', respondedAt: 'timestamptz', completedAt: 'timestamptz', ratedAt: 'timestamptz', closedAt: 'timestamptz',
+  },
   event: {
     requestId: 'uuid', seq: 'int', verb: 'text', fromState: 'text', toState: 'text', at: 'timestamptz', cycle: 'int', path: 'text',
     actorKind: 'text', actorId: 'uuid', clientId: 'uuid', dutyId: 'uuid', onBehalfOf: 'uuid', data: 'jsonb',

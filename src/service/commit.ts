@@ -1,6 +1,6 @@
 import { v7 as uuidv7 } from 'uuid'
-import type { CounterDelta, Decision } from '../domain/request.ts'
-import { COLUMNS, REQUEST_MUTABLE, names, typed, type Table } from './columns.ts'
+import type { CounterDelta, Decision, RequestRow } from '../domain/request.ts'
+import { COLUMNS, names, typed, type Table } from './columns.ts'
 import { tenantHere, type Db } from './db.ts'
 
 /** The answer kept under an Idempotency-Key, written in the same commit as its effect. */
@@ -33,8 +33,9 @@ type Rows = readonly object[]
 export async function commit(db: Runner, decisions: readonly Decision[], { kept, together = true }: CommitOptions = {}): Promise<Set<string>> {
   const filing = decisions[0]?.expects === 0
   const at = decisions[0]?.after.now
+  const changed = filing ? [] : [...new Set(decisions.flatMap((decision) => decision.changed))].sort()
   const sections: [Section, Rows][] = [
-    [filing ? 'filed' : 'changed', decisions.map(({ request, expects }) => ({ ...request, expects }))],
+    filing ? ['filed', decisions.map(({ request }) => request)] : ['changed', decisions.map((decision) => patchOf(decision, changed))],
     ['event', decisions.flatMap(({ events }) => events)],
     ['outbox', decisions.flatMap(({ messages }) => messages.map((message) => ({ id: uuidv7(), ...message })))],
     ['deadline', decisions.flatMap(({ deadlines }) => deadlines)],
@@ -47,7 +48,7 @@ export async function commit(db: Runner, decisions: readonly Decision[], { kept,
   const present = sections.filter(([, rows]) => rows.length > 0)
   const whole = together && decisions.length > 1
   const { rows } = await db.query<{ id: string }>({
-    ...statement(present.map(([section]) => section), whole),
+    ...statement(present.map(([section]) => section), changed, whole),
     values: [tenantHere(), ...present.map(([, list]) => JSON.stringify(list)), ...(whole ? [decisions.length] : [])],
   })
   return new Set(rows.map(({ id }) => id))
@@ -64,26 +65,37 @@ type Section = 'filed' | 'changed' | 'event' | 'outbox' | 'deadline' | 'assignme
 
 const statements = new Map<string, { name: string; text: string }>()
 
-/** One prepared statement per set of sections: a verb pays only for the tables it writes. */
-function statement(present: Section[], whole: boolean): { name: string; text: string } {
-  const name = `commit_${present.join('_')}${whole ? '_whole' : ''}`
-  const known = statements.get(name)
+/** One prepared statement per set of sections and columns: a verb pays only for what it writes, and verbs are few. */
+function statement(present: Section[], changed: Column[], whole: boolean): { name: string; text: string } {
+  const key = [...present, ...changed, whole].join()
+  const known = statements.get(key)
   if (known) return known
-  const parts = present.map((section, index) => SQL[section](`$${index + 2}`))
+  const parts = present.map((section, index) => section === 'changed' ? patch(`$${index + 2}`, changed) : SQL[section](`$${index + 2}`))
   const undo = [
     ...(present.includes('counter') ? [`(SELECT count(*) FROM counted) < (SELECT count(*) FROM counter_rows)`] : []),
     ...(whole ? [`(SELECT count(*) FROM won) < $${present.length + 2}::int`] : []),
   ]
   const made = {
-    name: shortName(name),
+    name: `commit_${statements.size}`,
     text: `WITH ${parts.join(',\n')}\nSELECT id${undo.length > 0 ? `, CASE WHEN ${undo.join(' OR ')} THEN wishwall_undo('commit') END AS undo` : ''} FROM won`,
   }
-  statements.set(name, made)
+  statements.set(key, made)
   return made
 }
 
-/** PostgreSQL cuts statement names at 63 bytes; two cut alike would be taken for one. */
-const shortName = (name: string): string => name.split('_').map((word, index) => (index === 0 ? word : word.slice(0, 3))).join('_')
+type Column = keyof RequestRow
+
+const patchOf = ({ request, expects }: Decision, changed: Column[]): object =>
+  ({ id: request.id, expects, ...Object.fromEntries(changed.map((column) => [column, request[column]])) })
+
+/** The compare-and-set: who has not seen the newest version changes nothing. */
+function patch(parameter: string, changed: Column[]): string {
+  const types: Record<string, string> = COLUMNS.request
+  const columns = Object.fromEntries(changed.map((column) => [column, types[column] ?? 'text']))
+  return `won AS (UPDATE request SET ${changed.map((name) => `"${name}" = r."${name}"`).join(', ')}
+      FROM ${rowsOf(parameter, { id: 'uuid', expects: 'int', ...columns })}
+      WHERE request."tenantId" = $1::uuid AND request.id = r.id AND request.version = r.expects RETURNING request.id)`
+}
 
 const rowsOf = (parameter: string, columns: Record<string, string>) => `jsonb_to_recordset(${parameter}::jsonb) AS r(${typed(columns)})`
 const WINNERS = `r."requestId" IN (SELECT id FROM won)`
@@ -96,13 +108,13 @@ const upsert = (table: Table, key: string[]) => (parameter: string) => {
   return insert(table)(parameter).replace(/\)$/, ` ON CONFLICT ("tenantId", ${key.map((name) => `"${name}"`).join(', ')}) DO UPDATE SET ${set.join(', ')})`)
 }
 
-const SQL: Record<Section, (parameter: string) => string> = {
+/** Filing says what time it took it to be; a clock that is not the database's files nothing. */
+const MOST_SKEW = `interval '1 second'`
+
+const SQL: Record<Exclude<Section, 'changed'>, (parameter: string) => string> = {
   filed: (parameter) =>
-    `won AS (INSERT INTO request ("tenantId", ${names(COLUMNS.request)}) SELECT $1::uuid, ${names(COLUMNS.request, 'r.')} FROM ${rowsOf(parameter, COLUMNS.request)} RETURNING id)`,
-  changed: (parameter) =>
-    `won AS (UPDATE request SET ${Object.keys(REQUEST_MUTABLE).map((name) => `"${name}" = r."${name}"`).join(', ')}
-      FROM ${rowsOf(parameter, { ...COLUMNS.request, expects: 'int' })}
-      WHERE request."tenantId" = $1::uuid AND request.id = r.id AND request.version = r.expects RETURNING request.id)`,
+    `won AS (INSERT INTO request ("tenantId", ${names(COLUMNS.request)}) SELECT $1::uuid, ${names(COLUMNS.request, 'r.')} FROM ${rowsOf(parameter, COLUMNS.request)}
+      WHERE r."filedAt" BETWEEN wishwall_now() - ${MOST_SKEW} AND wishwall_now() + ${MOST_SKEW} RETURNING id)`,
   event: insert('event'),
   outbox: insert('outbox'),
   text: insert('text'),

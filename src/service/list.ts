@@ -7,7 +7,6 @@ import { decodeCursor, pageOf, type Page } from './cursor.ts'
 import { remember, tenantHere, type Db } from './db.ts'
 import { FACTS, JOINS, UUID, factsOf, type LoadedRow } from './load.ts'
 import { findNode } from './targets.ts'
-import { tenant } from './tenants.ts'
 
 export interface ListQuery {
   node?: string | undefined
@@ -22,7 +21,13 @@ export interface ListQuery {
 }
 
 /** A filter is a piece of SQL with its value; the set of pieces names the prepared statement. */
-interface Piece { name: string; sql: (parameter: string) => string; value: unknown }
+interface Piece {
+  name: string
+  sql: (parameter: string) => string
+  value: unknown
+  /** The condition is on the nodes `n` the requests are read from, one after the other. */
+  nodes?: true
+}
 
 /**
  * Requests in the actor's sight, newest first: what he filed or is assigned to (`mine`, and for those without a duty),
@@ -30,17 +35,25 @@ interface Piece { name: string; sql: (parameter: string) => string; value: unkno
  * @throws Problem not-found for a node outside the actor's subtrees
  */
 export async function list(db: Db, query: ListQuery, actor: Actor): Promise<Page<RequestView>> {
-  const { settings } = await tenant(db)
   const pieces = [await scope(db, query, actor), ...filters(query, actor)]
-  const wide = pieces.map(({ sql }, index) => sql(`$${index + 4}`))
   const { rows } = await db.app.query<LoadedRow>({
     name: `list_${pieces.map(({ name }) => name).join('_')}`,
-    // The page is cut first, on the index; the rest is joined to twenty rows.
-    text: `SELECT ${FACTS} FROM (SELECT r.* FROM request r WHERE r."tenantId" = $1 AND ${wide.join(' AND ')} ORDER BY r.id DESC LIMIT $3) r ${JOINS} ORDER BY r.id DESC`,
-    values: [tenantHere(), settings.wallLevel, query.limit + 1, ...pieces.map(({ value }) => value)],
+    // The page is cut first, on an index; the rest is joined to twenty rows.
+    text: `SELECT ${FACTS} FROM (${newest(pieces)}) r ${JOINS} ORDER BY r.id DESC`,
+    values: [tenantHere(), query.limit + 1, ...pieces.map(({ value }) => value)],
   })
   const { data, page } = pageOf(rows, query.limit, ({ id }) => id)
-  return { data: await Promise.all(data.map(async (row) => view(await factsOf(db, row), actor))), page }
+  return { data: (await factsOf(db, data)).map((facts) => view(facts, actor)), page }
+}
+
+function newest(pieces: Piece[]): string {
+  const written = pieces.map(({ sql, nodes = false }, index) => ({ nodes, sql: sql(`$${index + 3}`) }))
+  const ofRequests = written.filter(({ nodes }) => !nodes).map(({ sql }) => ` AND ${sql}`).join('')
+  const ofNodes = written.filter(({ nodes }) => nodes).map(({ sql }) => ` AND ${sql}`).join('')
+  if (ofNodes === '') return `SELECT r.* FROM request r WHERE r."tenantId" = $1${ofRequests} ORDER BY r.id DESC LIMIT $2`
+  return `SELECT r.* FROM node n CROSS JOIN LATERAL (
+      SELECT r.* FROM request r WHERE r."tenantId" = $1 AND r."responsibleNodeId" = n.id${ofRequests} ORDER BY r.id DESC LIMIT $2) r
+    WHERE n."tenantId" = $1${ofNodes} ORDER BY r.id DESC LIMIT $2`
 }
 
 function filters({ state, kind, item, overdue, externalRef, cursor }: ListQuery, actor: Actor): Piece[] {
@@ -85,11 +98,11 @@ const own = (actor: Actor & { kind: 'person' }): Piece => ({
   }),
 })
 
-/** Up to so many nodes a subtree's own rows are read and sorted; above, the newest of all are read until enough lie in it. */
+/** Up to so many nodes the newest of each are read and merged; above, the newest of all are read until enough lie in the subtree. */
 const NEAR = 64
 const SIZE_TTL_MS = 60_000
 
-/** A prefix range leads the index only where it is narrow: the two forms make the planner's choice for it. */
+/** What is quick in a small subtree is slow in a large one and the other way round: two forms, chosen here. */
 async function subtree(db: Db, path: string): Promise<Piece> {
   const { nodes } = await remember(db, `size/${tenantHere()}/${path}`, SIZE_TTL_MS, async () => {
     const { rows: [size] } = await db.app.query<{ nodes: number }>({
@@ -101,7 +114,7 @@ async function subtree(db: Db, path: string): Promise<Piece> {
   })
   return nodes > NEAR
     ? { name: 'wide', sql: (p) => `starts_with(r.path, ${p})`, value: path }
-    : { name: 'near', sql: (p) => `r.path >= ${p} AND r.path < left(${p}, -1) || '0'`, value: path }
+    : { name: 'near', sql: (p) => `n.path >= ${p} AND n.path < left(${p}, -1) || '0'`, value: path, nodes: true }
 }
 
 /** The first text after every path below: '0' follows '/'. */

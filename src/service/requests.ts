@@ -12,7 +12,7 @@ import { claimsKey } from '../domain/rules/claim.ts'
 import { sight, view, type RequestView } from '../domain/view.ts'
 import * as catalogue from './catalogue.ts'
 import { commit, type KeptAnswer } from './commit.ts'
-import { tenantHere, type Db } from './db.ts'
+import { remember, tenantHere, type Db } from './db.ts'
 import { isWorthAnotherTry, lacks, violates } from './failures.ts'
 import { isId, load } from './load.ts'
 import { nextNumber } from './numbers.ts'
@@ -32,22 +32,25 @@ interface Options {
 const TRIES = 6
 
 /**
- * 点单.
- * @throws Problem node-unknown, item-unknown, target-unknown (filer, beneficiary), external-ref-taken (with the existing `id`), forbidden, overloaded
+ * 点单: one statement, since what it is decided on is remembered for two seconds.
+ * @throws Problem node-unknown, item-unknown, target-unknown (filer, beneficiary), external-ref-taken (with the existing `id`), forbidden
  */
 export async function file(db: Db, input: Body<'file'>, actor: Actor, { keep, number }: Options = {}): Promise<RequestView> {
-  const filing = await filingFacts(db, input, number)
-  const decision = decideFiling(filing, input, actor)
-  const answer = view(decision.after, actor)
-  try {
-    await commit(db.app, [decision], { kept: keep?.(answer) })
-  } catch (error) {
-    if (lacks(error, 'request_tenantId_filerId_fkey')) throw personUnknown('/filer')
-    if (lacks(error, 'request_tenantId_beneficiaryId_fkey')) throw personUnknown('/beneficiary')
-    if (violates(error, 'request_tenantId_filerClientId_externalRef_key')) throw await externalRefTaken(db, decision.request.filerClientId, input.externalRef)
-    throw error
+  for (let attempt = 0; attempt < TRIES; attempt++) {
+    const decision = decideFiling(await filingFacts(db, input, number), input, actor)
+    const answer = view(decision.after, actor)
+    try {
+      if ((await commit(db.app, [decision], { kept: keep?.(answer) })).size > 0) return answer
+      // The database's clock is another one than two seconds ago: it was set, or another server answers.
+      db.memory.delete(filingKey(input))
+    } catch (error) {
+      if (lacks(error, 'request_tenantId_filerId_fkey')) throw personUnknown('/filer')
+      if (lacks(error, 'request_tenantId_beneficiaryId_fkey')) throw personUnknown('/beneficiary')
+      if (violates(error, 'request_tenantId_filerClientId_externalRef_key')) throw await externalRefTaken(db, decision.request.filerClientId, input.externalRef)
+      throw error
+    }
   }
-  return answer
+  throw new Problem('overloaded')
 }
 
 /**
@@ -126,19 +129,27 @@ const filingSql = (key: 'id' | 'code') => `
     WHERE p."tenantId" = $1 AND p.code = i."policyCode" AND starts_with(n.path, pn.path) ORDER BY length(pn.path) DESC, p.version DESC LIMIT 1) p ON true
   WHERE n."tenantId" = $1 AND n.${key} = $3 AND n."retiredAt" IS NULL`
 
+/** A node, an item or a policy changed in another process counts after so long, like an actor's duties. */
+const FILING_TTL_MS = 2_000
+
+const filingKey = ({ node, item }: Body<'file'>): string => `filing/${tenantHere()}/${node}/${item}`
+
 async function filingFacts(db: Db, input: Body<'file'>, given: string | undefined): Promise<FilingFacts> {
   const { settings, calendar } = await tenant(db)
-  const key = isId(input.node) ? 'id' : 'code'
-  const { rows: [row] } = await db.app.query<FilingRow>({
-    name: `filing_by_${key}`, text: filingSql(key), values: [tenantHere(), settings.wallLevel, input.node, input.item],
+  const { row, readAt } = await remember(db, filingKey(input), FILING_TTL_MS, async () => {
+    const key = isId(input.node) ? 'id' : 'code'
+    const { rows } = await db.app.query<FilingRow>({ name: `filing_by_${key}`, text: filingSql(key), values: [tenantHere(), settings.wallLevel, input.node, input.item] })
+    return { row: rows[0], readAt: performance.now() }
   })
   if (!row) throw new Problem('node-unknown', { errors: [{ pointer: '/node', message: says('没有这个地点', 'No such node') }] })
   if (!row.itemId) throw new Problem('item-unknown', { errors: [{ pointer: '/item', message: says('服务菜单中没有这一项', 'No such service item') }] })
   if (!row.policyId) throw new Error(`no policy reaches ${row.path} for item ${input.item}`)
+  // The database's clock, as read with the row; the commit refuses when it has drifted by a second.
+  const now = new Date(row.now.getTime() + Math.round(performance.now() - readAt))
   const [item, policy, number] = await Promise.all([
-    catalogue.item(db, row.itemId), catalogue.policy(db, row.policyId), given ?? nextNumber(db, dayOf(calendar, row.now)),
+    catalogue.item(db, row.itemId), catalogue.policy(db, row.policyId), given ?? nextNumber(db, dayOf(calendar, now)),
   ])
-  return { id: uuidv7(), number, now: row.now, node: row.node, compound: row.compound, path: row.path, policyId: row.policyId, item, policy, calendar }
+  return { id: uuidv7(), number, now, node: row.node, compound: row.compound, path: row.path, policyId: row.policyId, item, policy, calendar }
 }
 
 const personUnknown = (pointer: string): Problem =>

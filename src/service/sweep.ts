@@ -3,9 +3,8 @@ import type { DeadlineRow, Decision, Facts, Rung } from '../domain/request.ts'
 import { tick } from '../domain/tick.ts'
 import { STEPS, type Step } from '../domain/machine.ts'
 import { commit } from './commit.ts'
-import { inTenant, type Db } from './db.ts'
+import { inTenant, tenantHere, type Db } from './db.ts'
 import { FACTS, JOINS, factsOf, revivedDeadline, type LoadedRow } from './load.ts'
-import { tenant } from './tenants.ts'
 
 export interface Swept {
   /** Marks fired. */
@@ -41,15 +40,15 @@ const DUE = `
   CROSS JOIN LATERAL (
     SELECT COALESCE(jsonb_agg(p.id), '[]') AS ids, COALESCE(max(p.path), r.path) AS path FROM (
       SELECT COALESCE(s."personId", s."organisationId") AS id, s.path FROM assignment s
-        WHERE $4::jsonb ->> x.step = 'assignee' AND s."tenantId" = r."tenantId" AND s."requestId" = r.id AND s.status = 'active'
+        WHERE $3::jsonb ->> x.step = 'assignee' AND s."tenantId" = r."tenantId" AND s."requestId" = r.id AND s.status = 'active'
       UNION ALL (
         SELECT ${HOLDER}, dn.path FROM duty d JOIN node dn ON dn."tenantId" = d."tenantId" AND dn.id = d."nodeId"
           JOIN role ro ON ro."tenantId" = d."tenantId" AND ro.code = d."roleCode"
           WHERE d."tenantId" = r."tenantId" AND d."organisationId" IS NULL AND dn.code = ANY (string_to_array(r.path, '/'))
-            AND $4::jsonb ->> x.step = ANY (ro.capabilities) AND ${HELD}
+            AND $3::jsonb ->> x.step = ANY (ro.capabilities) AND ${HELD}
           ORDER BY length(dn.path) DESC FETCH FIRST 1 ROW WITH TIES)
     ) p) late
-  WHERE r."tenantId" = $1 AND r.id = ANY ($3)`
+  WHERE r."tenantId" = $1 AND r.id = ANY ($2)`
 
 const LATE: Record<Step, string> = Object.fromEntries(Object.entries(STEPS).map(([step, { late }]) => [step, late])) as Record<Step, string>
 
@@ -106,9 +105,7 @@ async function fire(db: Db, client: pg.PoolClient, ids: string[], swept: Swept):
 }
 
 async function dueFacts(db: Db, client: pg.PoolClient, ids: string[]): Promise<Facts[]> {
-  const { id, settings } = await tenant(db)
-  const { rows } = await client.query<DueRow>({ name: 'sweep_facts', text: DUE, values: [id, settings.wallLevel, ids, JSON.stringify(LATE)] })
-  return Promise.all(rows.map(async ({ due, late, ladder, ...row }) => ({
-    ...(await factsOf(db, row)), due: { deadline: revivedDeadline(due), late, ladder: ladder ?? [] },
-  })))
+  const { rows } = await client.query<DueRow>({ name: 'sweep_facts', text: DUE, values: [tenantHere(), ids, JSON.stringify(LATE)] })
+  const facts = await factsOf(db, rows.map(({ due: _due, late: _late, ladder: _ladder, ...row }) => row))
+  return rows.map(({ due, late, ladder }, index) => ({ ...facts[index]!, due: { deadline: revivedDeadline(due), late, ladder: ladder ?? [] } }))
 }

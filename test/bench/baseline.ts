@@ -1,5 +1,6 @@
 import { fastify } from 'fastify'
 import { PrismaPg } from '@prisma/adapter-pg'
+import { readFileSync } from 'node:fs'
 import pg from 'pg'
 import { v7 as uuidv7 } from 'uuid'
 import { PrismaClient } from '../../src/service/generated/client.ts'
@@ -12,7 +13,8 @@ import type { Town } from './town.ts'
  * Neither knows tokens, tenants' rights, validation, the state machine or idempotency.
  */
 
-const town = JSON.parse(process.env.TOWN!) as Town
+const town = JSON.parse(readFileSync(process.env.TOWN!, 'utf8')) as Town
+const somewhere = () => town.buildings[Math.floor(Math.random() * town.buildings.length)]!
 const pool = new pg.Pool({ connectionString: process.env.DATABASE_URL, max: 10 })
 const prisma = new PrismaClient({ adapter: new PrismaPg({ connectionString: process.env.DATABASE_URL, max: 10 }, { statementNameGenerator: ({ sql }) => `s${hash(sql)}` }) })
 let serial = 0
@@ -20,14 +22,15 @@ const number = (kind: string) => `${kind}-${process.pid}-${++serial}`
 const hash = (text: string) => [...text].reduce((sum, letter) => (sum * 31 + letter.charCodeAt(0)) | 0, 7)
 const days = (n: number) => new Date(Date.now() + n * 86_400_000)
 
-const payload = (state: string, version: number) => JSON.stringify({ number: 'WX20261121-000001', kind: 'wish', item: 'companionship', from: null, state, version, cycle: 1, node: town.building.code })
+const payload = (state: string, version: number) => JSON.stringify({ number: 'WX20261121-000001', kind: 'wish', item: 'companionship', from: null, state, version, cycle: 1, node: 'S-7-5-3' })
 const query = (name: keyof typeof SQL, values: unknown[]) => pool.query<Record<string, unknown>>({ name, text: SQL[name], values })
 
 const app = fastify()
 
 app.post<{ Body: { title: string; description: string } }>('/b/file', async ({ body }, reply) => {
   const id = uuidv7()
-  await query('file', [town.tenantId, id, number('B'), town.itemId, town.policyId, town.building.id, town.building.path, town.resident, uuidv7(), payload('filed', 1), body.title, body.description, days(10), days(8)])
+  const building = somewhere()
+  await query('file', [town.tenantId, id, number('B'), town.itemId, town.policyId, building.id, building.path, town.resident, uuidv7(), payload('filed', 1), body.title, body.description, days(10), days(8)])
   return reply.code(201).send({ id, state: 'filed', version: 1 })
 })
 app.post<{ Params: { id: string }; Querystring: { by: string } }>('/b/claim/:id', async ({ params, query: { by } }) => {
@@ -42,12 +45,13 @@ const now = () => new Date()
 
 app.post<{ Body: { title: string; description: string } }>('/c/file', async ({ body }, reply) => {
   const id = uuidv7()
+  const building = somewhere()
   await prisma.$transaction(async (tx) => {
     // request and event name each other; one statement needs no deferral, several do
     await tx.$executeRawUnsafe('SET CONSTRAINTS request_newest_event_fkey DEFERRED')
-    await tx.request.create({ data: { tenantId, id, number: number('C'), kind: 'wish', itemId: town.itemId, policyId: town.policyId, state: 'filed', version: 1, cycle: 1, nodeId: town.building.id, responsibleNodeId: town.building.id, path: town.building.path, filerId: town.resident, source: 'app', confidential: false, slots: 1, slotsTaken: 0, unreached: 0, titleSeq: 1, filedAt: now() } })
-    await tx.event.create({ data: { tenantId, requestId: id, seq: 1, verb: 'file', fromState: 'none', toState: 'filed', at: now(), cycle: 1, path: town.building.path, actorKind: 'person', actorId: town.resident, data: {} } })
-    await tx.outbox.create({ data: { tenantId, id: uuidv7(), requestId: id, seq: 1, type: 'request.filed', at: now(), path: town.building.path, payload: JSON.parse(payload('filed', 1)) } })
+    await tx.request.create({ data: { tenantId, id, number: number('C'), kind: 'wish', itemId: town.itemId, policyId: town.policyId, state: 'filed', version: 1, cycle: 1, nodeId: building.id, responsibleNodeId: building.id, path: building.path, filerId: town.resident, source: 'app', confidential: false, slots: 1, slotsTaken: 0, unreached: 0, titleSeq: 1, filedAt: now() } })
+    await tx.event.create({ data: { tenantId, requestId: id, seq: 1, verb: 'file', fromState: 'none', toState: 'filed', at: now(), cycle: 1, path: building.path, actorKind: 'person', actorId: town.resident, data: {} } })
+    await tx.outbox.create({ data: { tenantId, id: uuidv7(), requestId: id, seq: 1, type: 'request.filed', at: now(), path: building.path, payload: JSON.parse(payload('filed', 1)) } })
     await tx.text.createMany({ data: [{ tenantId, requestId: id, seq: 1, field: 'title', body: body.title }, { tenantId, requestId: id, seq: 1, field: 'description', body: body.description }] })
     await tx.deadline.createMany({ data: ['accept', 'complete'].map((step) => ({ tenantId, requestId: id, step, seq: 1, policyId: town.policyId, openedAt: now(), dueAt: days(10), originalDueAt: days(10), provisional: false, nextAt: days(8), mark: 0 })) })
   })

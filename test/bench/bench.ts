@@ -36,7 +36,8 @@ try {
   const town = await makeTown(url, REQUESTS)
   const keyring = generateKeyring()
   await writeFile(join(folder, 'keyring.json'), JSON.stringify(keyring), { mode: 0o600 })
-  const env = { ...process.env, DATABASE_URL: url, LOG_LEVEL: 'warn', WISHWALL_KEYRING_FILE: join(folder, 'keyring.json'), TOWN: JSON.stringify(town) }
+  await writeFile(join(folder, 'town.json'), JSON.stringify(town))
+  const env = { ...process.env, DATABASE_URL: url, LOG_LEVEL: 'warn', WISHWALL_KEYRING_FILE: join(folder, 'keyring.json'), TOWN: join(folder, 'town.json') }
   const [product, baseline] = [await freePort(), await freePort()]
   children.push(spawn(process.execPath, ['dist/bin/wish-wall.js', 'api'], { env: { ...env, PORT: String(product) }, stdio: 'inherit' }))
   children.push(spawn(process.execPath, ['--import', 'tsx', 'test/bench/baseline.ts'], { env: { ...env, PORT: String(baseline) }, stdio: 'inherit' }))
@@ -53,7 +54,7 @@ try {
   /** Each way's shots; claims need open wishes of their own. */
   const cases: Record<string, { count: number; ways: () => Promise<Record<'a' | 'b' | 'c', (n: number) => Shot>> }> = {
     file: { count: COUNT, ways: async () => ({
-      a: () => ({ method: 'POST', path: '/v1/requests', token: resident, body: { item: 'companionship', node: town.building.code, ...words } }),
+      a: (n) => ({ method: 'POST', path: '/v1/requests', token: resident, body: { item: 'companionship', node: town.buildings[(n * 7919) % town.buildings.length]!.code, ...words } }),
       b: () => ({ method: 'POST', path: '/b/file', body: words }),
       c: () => ({ method: 'POST', path: '/c/file', body: words }),
     }) },

@@ -1,4 +1,13 @@
-import { FACTS, JOINS } from '../../src/service/load.ts'
+import { COLUMNS, names } from '../../src/service/columns.ts'
+
+const PLACE = (alias: string) => `jsonb_build_object('id', ${alias}.id, 'code', ${alias}.code, 'name', ${alias}.name)`
+const WHOLE = `${names(COLUMNS.request, 'r.')}, t.body AS title, ${PLACE('n')} AS node, ${PLACE('rn')} AS "responsibleNode",
+    (SELECT ${PLACE('c')} FROM node c WHERE c."tenantId" = r."tenantId" AND c.code = ANY (string_to_array(r.path, '/')) AND c.level = $2) AS compound,
+    (SELECT jsonb_agg(a ORDER BY a.seq) FROM assignment a WHERE a."tenantId" = r."tenantId" AND a."requestId" = r.id AND a.status IN ('active', 'done')) AS assignments,
+    (SELECT jsonb_agg(d ORDER BY d."dueAt") FROM deadline d WHERE d."tenantId" = r."tenantId" AND d."requestId" = r.id AND d."closedAt" IS NULL) AS deadlines,
+    (SELECT to_jsonb(w) FROM wall_entry w WHERE w."tenantId" = r."tenantId" AND w."requestId" = r.id AND w."takenDownAt" IS NULL ORDER BY w.seq DESC LIMIT 1) AS wall`
+const PARTS = `JOIN node n ON n."tenantId" = r."tenantId" AND n.id = r."nodeId" JOIN node rn ON rn."tenantId" = r."tenantId" AND rn.id = r."responsibleNodeId"
+    JOIN text t ON t."tenantId" = r."tenantId" AND t."requestId" = r.id AND t.field = 'title' AND t.seq = r."titleSeq"`
 
 /** (b): one prepared statement each, writing the very rows the product writes. Printed with the figures. */
 export const SQL = {
@@ -17,6 +26,8 @@ export const SQL = {
   d AS (INSERT INTO deadline ("tenantId", "requestId", step, seq, "policyId", "openedAt", "dueAt", "originalDueAt", provisional, "nextAt", mark) SELECT $1, id, 'respond', version, $7, now(), $8, $8, false, $9, 0 FROM r),
   k AS (INSERT INTO counter AS k ("tenantId", key, value) SELECT $1, $10, 1 FROM r ON CONFLICT ("tenantId", key) DO UPDATE SET value = k.value + 1)
   SELECT id, version, number FROM r`,
-  get: `SELECT ${FACTS} FROM request r ${JOINS} WHERE r."tenantId" = $1 AND r.id = $3`,
-  list: `SELECT ${FACTS} FROM (SELECT r.* FROM request r WHERE r."tenantId" = $1 AND r.path >= $4 AND r.path < left($4, -1) || '0' AND r.state = $5 ORDER BY r.id DESC LIMIT $3) r ${JOINS} ORDER BY r.id DESC`,
+  get: `SELECT ${WHOLE} FROM request r ${PARTS} WHERE r."tenantId" = $1 AND r.id = $3`,
+  list: `SELECT ${WHOLE} FROM (SELECT r.* FROM node n CROSS JOIN LATERAL (
+      SELECT r.* FROM request r WHERE r."tenantId" = $1 AND r."responsibleNodeId" = n.id AND r.state = $5 ORDER BY r.id DESC LIMIT $3) r
+    WHERE n."tenantId" = $1 AND n.path >= $4 AND n.path < left($4, -1) || '0' ORDER BY r.id DESC LIMIT $3) r ${PARTS} ORDER BY r.id DESC`,
 }

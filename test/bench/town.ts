@@ -8,8 +8,7 @@ export interface Town {
   tenantId: string
   policyId: string
   itemId: string
-  /** A building and its path. */
-  building: { id: string; code: string; path: string }
+  buildings: { id: string; code: string; path: string }[]
   compound: { code: string; path: string }
   street: { code: string; path: string }
   resident: string
@@ -49,7 +48,7 @@ export async function makeTown(url: string, requests: number): Promise<Town> {
   await client.query('VACUUM ANALYZE')
   const town = {
     ...ids,
-    building: await one<Town['building']>(client, `SELECT id, code, path FROM node WHERE code = 'S-7-5-3'`),
+    buildings: (await client.query<Town['buildings'][number]>(`SELECT id, code, path FROM node WHERE level = 'building' ORDER BY path`)).rows,
     compound: await one<Town['compound']>(client, `SELECT code, path FROM node WHERE code = 'S-7-5'`),
     street: await one<Town['street']>(client, `SELECT code, path FROM node WHERE code = 'S'`),
   }

@@ -413,7 +413,7 @@ CREATE UNIQUE INDEX "item_tenantId_code_version_key" ON "item"("tenantId", "code
 CREATE INDEX "request_tenantId_state_id_idx" ON "request"("tenantId", "state", "id");
 
 -- CreateIndex
-CREATE INDEX "request_tenantId_path_id_idx" ON "request"("tenantId", "path", "id");
+CREATE INDEX "request_tenantId_responsibleNodeId_state_id_idx" ON "request"("tenantId", "responsibleNodeId", "state", "id");
 
 -- CreateIndex
 CREATE INDEX "request_tenantId_filerId_id_idx" ON "request"("tenantId", "filerId", "id");
