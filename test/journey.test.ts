@@ -121,6 +121,6 @@ describe.each(inject('queues'))('with jobs on $kind', ({ redisUrl }) => {
       return found.rows[0]!.waiting === 0 && found
     })
     expect(feed).toMatchObject({ fed: feed!.events, distinct: feed!.events, inversions: 0 })
-    await eventually(async () => (await database.owner.query<{ done: boolean }>(`SELECT (SELECT position FROM cursor) = (SELECT max(position) FROM feed) AS done`)).rows[0]!.done)
+    await eventually(async () => (await database.owner.query<{ done: boolean }>(`SELECT bool_and(position = (SELECT max(position) FROM feed)) AS done FROM cursor`)).rows[0]!.done)
   })
 })

@@ -60,6 +60,7 @@ const SEED_LOCK = 7_021_002
 
 async function onServer(server: EmbeddedPostgres, work: (client: pg.Client) => Promise<void>): Promise<void> {
   const client = new pg.Client({ connectionString: server.url('postgres') })
+  client.on('error', () => {}) // the query in flight tells of it
   await client.connect()
   try {
     await client.query('SELECT pg_advisory_lock($1)', [SEED_LOCK])

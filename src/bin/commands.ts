@@ -33,7 +33,7 @@ export const COMMANDS: Record<string, Command> = {
     house.log.info({ queues: house.backend.kind }, 'working')
   }) },
   migrate: { says: 'bring the database up to date', run: () => once(async () => {
-    const { applied } = await failing(migrate(config().DATABASE_URL ?? '', (name) => console.log(`applied ${name}`)))
+    const { applied } = await failing(migrate(databaseUrl(), (name) => console.log(`applied ${name}`)))
     if (applied.length === 0) console.log('nothing to apply')
   }) },
   'keyring:create': { says: 'FILE: a new keyring, readable by its owner only', run: ([file]) => once(async () => {
@@ -71,10 +71,14 @@ const opened = () => {
   return openHouse(settings, logger(settings))
 }
 
-async function withDatabase(work: (db: Db) => Promise<void>): Promise<void> {
+function databaseUrl(): string {
   const { DATABASE_URL: url } = config()
   if (url === undefined) throw new Failure('DATABASE_URL is not set')
-  const db = openDatabase({ url, connections: 2 })
+  return url
+}
+
+async function withDatabase(work: (db: Db) => Promise<void>): Promise<void> {
+  const db = openDatabase({ url: databaseUrl(), connections: 2 })
   try {
     await work(db)
   } finally {

@@ -4,6 +4,7 @@ import type { FastifyInstance } from 'fastify'
 import { pino, type Logger } from 'pino'
 import { buildApp } from '../http/app.ts'
 import { authentication } from '../http/auth.ts'
+import { eventCatalogueRoutes, webhookOperations } from '../http/routes/event-catalogue.ts'
 import { eventRoutes } from '../http/routes/events.ts'
 import { healthRoutes } from '../http/routes/health.ts'
 import { itemRoutes } from '../http/routes/items.ts'
@@ -13,12 +14,16 @@ import { notificationRoutes } from '../http/routes/notifications.ts'
 import { oauthRoutes } from '../http/routes/oauth.ts'
 import { organisationRoutes } from '../http/routes/organisations.ts'
 import { requestRoutes } from '../http/routes/requests.ts'
+import { streamRoutes } from '../http/routes/stream.ts'
 import { wallRoutes } from '../http/routes/wall.ts'
+import { webhookRoutes } from '../http/routes/webhooks.ts'
 import { openBackend, type Backend } from '../jobs/backend.ts'
+import { startSender } from '../jobs/deliver.ts'
 import { openJobs } from '../jobs/enqueue.ts'
 import { startLoops } from '../jobs/loops.ts'
 import { QUEUES } from '../jobs/queues.ts'
 import { startWorkers } from '../jobs/worker.ts'
+import { openEgress, type Egress } from '../outside/egress.ts'
 import { Problem } from '../domain/problems.ts'
 import { openDatabase, type Db } from '../service/db.ts'
 import { assertReadsChinese, lifeSigns } from '../service/health.ts'
@@ -57,19 +62,32 @@ export async function furnish({ config, log, databaseUrl, keyring }: Pick<House,
 
 export const databaseOf = (house: House): Stoppable => ({ stop: () => house.db.close() })
 
+/** The way out for webhooks. @throws Failure for a range or a file that is none */
+function egressOf({ WISHWALL_ALLOW_LOOPBACK_WEBHOOKS: allowLoopback, WISHWALL_WEBHOOK_ALLOW_CIDRS: allowCidrs, WISHWALL_WEBHOOK_CA_FILE: caFile }: Config): Egress {
+  try {
+    return openEgress({ allowLoopback, allowCidrs, caFile })
+  } catch (error) {
+    throw new Failure('WISHWALL_WEBHOOK_ALLOW_CIDRS or WISHWALL_WEBHOOK_CA_FILE: not ranges, or not a file of certificates', { cause: error })
+  }
+}
+
 /** The HTTP door, not yet listening. */
 export function buildApi({ config, log, db, keyring }: Pick<House, 'config' | 'log' | 'db' | 'keyring'>, { checkAnswers = false } = {}): FastifyInstance {
-  const deps = { db, keyring, clock: Date.now }
-  return buildApp({
+  const deps = { db, keyring, egress: egressOf(config), clock: Date.now }
+  const app = buildApp({
     log,
+    webhooks: webhookOperations,
     trustedProxies: config.WISHWALL_TRUSTED_PROXIES,
     checkAnswers,
     routes: [
       authentication(deps),
       healthRoutes(deps), oauthRoutes({ ...deps, lockout: new Lockout(), passwordGrant: config.WISHWALL_PASSWORD_GRANT }), meRoutes(deps),
-      requestRoutes(deps), notificationRoutes(deps), wallRoutes(deps), nodeRoutes(deps), organisationRoutes(deps), itemRoutes(deps), eventRoutes(deps),
+      requestRoutes(deps), notificationRoutes(deps), wallRoutes(deps), nodeRoutes(deps), organisationRoutes(deps), itemRoutes(deps), eventRoutes(deps), streamRoutes(deps),
+      webhookRoutes(deps), eventCatalogueRoutes,
     ],
   })
+  app.addHook('onClose', () => deps.egress.close())
+  return app
 }
 
 /** @returns the address it listens on */
@@ -99,14 +117,18 @@ function unlistenable(error: unknown, { HOST: host, PORT: port }: Pick<Config, '
 }
 
 /** The worker door: queues, and the loops that make good whatever the queues lose. */
-export async function startWorker({ backend, db, log }: House, started: (part: Stoppable) => void): Promise<void> {
+export async function startWorker({ config, backend, db, keyring, log }: House, started: (part: Stoppable) => void): Promise<void> {
   await failing(backend.prepare())
   const life = lifeSigns(db)
   const jobs = openJobs({ backend, queues: QUEUES, log })
   started({ stop: () => jobs.close(2_000) })
-  const workers = startWorkers({ backend, queues: QUEUES, deps: { db, alive: life.roundTrip }, log, isPermanent: (error) => error instanceof Problem })
+  const egress = egressOf(config)
+  started({ stop: () => egress.close() })
+  const sender = startSender({ db, keyring, egress, log, timeoutMs: config.WISHWALL_WEBHOOK_TIMEOUT_MS, timeFactor: config.WISHWALL_WEBHOOK_TIME_FACTOR })
+  started({ stop: () => sender.stop() })
+  const workers = startWorkers({ backend, queues: QUEUES, deps: { db, sender, alive: life.roundTrip }, log, isPermanent: (error) => error instanceof Problem })
   started({ stop: () => workers.stop(5_000) })
-  const loops = startLoops({ db, jobs, log, seen: life.seen })
+  const loops = startLoops({ db, jobs, sender, log, seen: life.seen })
   started({ stop: async () => {
     await loops.stop()
     await life.gone()

@@ -17,6 +17,11 @@ export const CONFIG = z.object({
   WISHWALL_DATABASE_CONNECTIONS: z.coerce.number<string>().int().min(2).max(200).default(10).describe('Connections of one process to PostgreSQL'),
   WISHWALL_TRUSTED_PROXIES: list.default([]).describe('CIDRs of proxies whose X-Forwarded-For is believed, comma separated'),
   WISHWALL_PASSWORD_GRANT: flag.default(true).describe('Whether staff may log in with 工号 and password (Swagger)'),
+  WISHWALL_ALLOW_LOOPBACK_WEBHOOKS: flag.default(false).describe('Whether webhooks may go to this machine, also by plain http: for development'),
+  WISHWALL_WEBHOOK_ALLOW_CIDRS: list.default([]).describe('Private ranges that webhooks may go to, comma separated; link-local and metadata never'),
+  WISHWALL_WEBHOOK_CA_FILE: z.string().optional().describe('PEM of authorities trusted for webhooks besides the public ones'),
+  WISHWALL_WEBHOOK_TIMEOUT_MS: z.coerce.number<string>().int().min(1000).max(60_000).default(20_000).describe('How long one attempt to send a webhook may take'),
+  WISHWALL_WEBHOOK_TIME_FACTOR: z.coerce.number<string>().positive().max(1).default(1).describe('Shortens the schedule of retries and of giving up: for tests'),
   LOG_LEVEL: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']).default('info').describe('pino level'),
 })
 

@@ -57,6 +57,8 @@ export const PROBLEMS = {
   'slots-taken': { kind: 'conflict', zh: '名额已满', en: 'All slots are taken' },
   'limit-reached': { kind: 'conflict', zh: '已达到次数或数量上限', en: 'A limit has been reached' },
   'external-ref-taken': { kind: 'conflict', zh: '该外部单号已经用过', en: 'This externalRef is already in use' },
+  'endpoint-disabled': { kind: 'conflict', zh: '回调地址已停用，请先恢复', en: 'The webhook endpoint is disabled, resume it first' },
+  'event-erased': { kind: 'gone', zh: '该事件已被删除，无法重新投递', en: 'The event was erased and cannot be sent again' },
   'version-mismatch': { kind: 'precondition', zh: '版本不一致，请刷新后再试', en: 'The version does not match, reload and try again' },
   'idempotency-key-reused': { kind: 'unprocessable', zh: '同一 Idempotency-Key 用于不同的请求', en: 'This Idempotency-Key was used for another request' },
   'idempotency-in-flight': { kind: 'conflict', zh: '相同的请求正在处理', en: 'The same request is being processed' },

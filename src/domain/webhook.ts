@@ -169,27 +169,20 @@ const clamp = (value: number, least: number, most: number): number => Math.max(l
 
 // --- when to give an endpoint up
 
-export type Health = 'healthy' | 'failing' | 'warn-1d' | 'warn-3d' | 'disable'
-
 const FAILURES_TO_DISABLE = 20
 
 /**
- * How an endpoint stands, `failures` attempts in a row after `firstFailureAt`. Time alone does not disable: a quiet
- * endpoint may have failed once in five days.
+ * How an endpoint stands, `failures` attempts in a row after `firstFailureAt`: how many warnings its owner should have
+ * had (after one and three days), and whether it is to be disabled. Time alone does not disable: a quiet endpoint may
+ * have failed once in five days.
  */
-export function healthOf(firstFailureAt: Date | null, failures: number, now: Date): Health {
-  if (!firstFailureAt || failures <= 0) return 'healthy'
-  const since = now.getTime() - firstFailureAt.getTime()
-  if (since >= 5 * DAY && failures >= FAILURES_TO_DISABLE) return 'disable'
-  if (since >= 3 * DAY) return 'warn-3d'
-  return since >= DAY ? 'warn-1d' : 'failing'
+export function healthOf(firstFailureAt: Date | null, failures: number, now: Date): { disable: boolean; warnings: 0 | 1 | 2 } {
+  const since = firstFailureAt && failures > 0 ? now.getTime() - firstFailureAt.getTime() : 0
+  return { disable: since >= 5 * DAY && failures >= FAILURES_TO_DISABLE, warnings: since >= 3 * DAY ? 2 : since >= DAY ? 1 : 0 }
 }
 
 // --- what an endpoint listens to
 
-/** `request.filed` is one type, `request.*` all that begin with `request.`, `*` all there are. No other wildcard. */
-export const matches = (pattern: string, type: string): boolean =>
-  pattern === '*' || pattern === type || (pattern.endsWith('.*') && !pattern.slice(0, -1).includes('*') && type.length >= pattern.length && type.startsWith(pattern.slice(0, -1)))
-
-/** Whether an endpoint with these patterns wants the type. */
-export const listens = (patterns: readonly string[], type: string): boolean => patterns.some((pattern) => matches(pattern, type))
+/** Whether one of the patterns takes the type: `request.filed` is itself, `request.*` all that begin with `request.`, `*` all there are. No other wildcard. */
+export const matchesType = (patterns: readonly string[], type: string): boolean =>
+  patterns.some((pattern) => pattern === '*' || pattern === type || (pattern.endsWith('.*') && type.startsWith(pattern.slice(0, -1))))

@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import type { IncomingMessage } from 'node:http'
+import type { Socket } from 'node:net'
 import { fastify, type FastifyBaseLogger, type FastifyInstance } from 'fastify'
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod'
 import { Problem } from '../domain/problems.ts'
@@ -16,6 +17,8 @@ import { validatorCompiler } from './validation.ts'
 export interface AppDeps {
   log: FastifyBaseLogger
   routes: readonly FastifyPluginAsyncZod[]
+  /** What is sent, for the document. */
+  webhooks?: Record<string, object>
   /** CIDRs of the proxies whose X-Forwarded-For is believed; none by default. */
   trustedProxies?: readonly string[]
   /** Tests: an answer that its schema would refuse becomes a 500. */
@@ -26,7 +29,7 @@ const KIB = 1024
 const SECOND = 1000
 
 /** The whole HTTP door, not yet listening. What is written first wraps what comes after. */
-export function buildApp({ log, routes, trustedProxies = [], checkAnswers = false }: AppDeps): FastifyInstance {
+export function buildApp({ log, routes, webhooks, trustedProxies = [], checkAnswers = false }: AppDeps): FastifyInstance {
   const app = fastify({
     loggerInstance: withSafeSerializers(log),
     logController: new RequestLog(),
@@ -50,7 +53,7 @@ export function buildApp({ log, routes, trustedProxies = [], checkAnswers = fals
   readJsonBodies(app)
   answerProblems(app)
   documentProblems(app)
-  describeApi(app)
+  describeApi(app, webhooks)
   app.setValidatorCompiler(validatorCompiler)
   app.setSerializerCompiler(serializerCompiler({ checked: checkAnswers }))
   serveDocs(app)
@@ -79,8 +82,15 @@ function requestIdOf({ headers }: IncomingMessage): string {
 
 function refuseWhenClosing(app: FastifyInstance): void {
   let closing = false
+  const sockets = new Set<Socket>()
+  app.server.on('connection', (socket: Socket) => {
+    sockets.add(socket)
+    socket.once('close', () => sockets.delete(socket))
+  })
   app.addHook('preClose', (done) => {
     closing = true
+    // A browser's spare connection has never asked anything: node does not count it as idle, and would wait for it.
+    for (const socket of sockets) if (socket.bytesRead === 0) socket.destroy()
     done()
   })
   app.addHook('onRequest', (_request, _reply, done) => done(closing ? new Problem('shutting-down') : undefined))

@@ -55,7 +55,7 @@ const STAFF_DESCRIPTION = `1. 点「登录」，输入工号和密码。
 3. 点「执行」，在下面看结果；没有成功时，看 \`title\` 和 \`errors\` 里的说明。`
 
 /** What staff need in their daily work, with the one login they have. */
-export function staffDocument(whole: Document): Document {
+export function staffDocument({ webhooks: _, ...whole }: Document): Document {
   const staffLogin = { ...(whole.components.securitySchemes?.staffLogin as object), flows: { password: { tokenUrl: '/oauth/token', scopes: {} } } }
   const paths = Object.entries(whole.paths).flatMap(([path, item]) => {
     const operations = Object.entries(item).filter(([, operation]) => operation['x-audience'] === 'staff')

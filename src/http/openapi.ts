@@ -35,8 +35,8 @@ const DESCRIPTION = `居民点单、组织派单、党员接单：心愿和需�
 - 出错时回答 \`application/problem+json\`，程序请判断 \`code\`，说明见 \`/problems/{code}\`。
 - 每个回答都带 \`X-Request-Id\`，报障时请提供。`
 
-/** Registers `app.swagger()`: one document of everything, from the routes as they are declared. */
-export function describeApi(app: FastifyInstance): void {
+/** Registers `app.swagger()`: one document of everything, from the routes as they are declared, and of what is sent. */
+export function describeApi(app: FastifyInstance, webhooks?: Record<string, object>): void {
   app.register(swagger, {
     openapi: {
       openapi: '3.1.0',
@@ -53,7 +53,7 @@ export function describeApi(app: FastifyInstance): void {
     },
     convertConstToEnum: false,
     transform,
-    transformObject: (document) => tidy(wholeDocument(document) as unknown as Document) as never,
+    transformObject: (document) => tidy({ ...wholeDocument(document) as unknown as Document, ...(webhooks && { webhooks }) }) as never,
   })
 }
 

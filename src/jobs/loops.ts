@@ -3,6 +3,8 @@ import { forgetOldAnswers } from '../service/idempotency.ts'
 import { notifyOnce } from '../service/notifications.ts'
 import { relayOnce } from '../service/relay.ts'
 import { sweepOnce } from '../service/sweep.ts'
+import { disableRevoked, forgetOldAttempts } from '../service/webhook-results.ts'
+import type { Sender } from './deliver.ts'
 import type { Jobs } from './enqueue.ts'
 import type { QUEUES } from './queues.ts'
 import type { Log } from './session.ts'
@@ -14,6 +16,7 @@ export interface Loops {
 interface LoopsOptions {
   db: Db
   jobs: Jobs<typeof QUEUES>
+  sender: Pick<Sender, 'wake'>
   log: Log
   /** Says that this worker lives. */
   seen(): Promise<void>
@@ -23,10 +26,13 @@ interface LoopsOptions {
  * What must happen whether or not a queue is alive: plain intervals that ask the database. The queue only makes
  * the follow-up quicker. Each returns true when there is more to do at once.
  */
-const loops = ({ db, jobs, log, seen }: LoopsOptions) => ({
+const loops = ({ db, jobs, sender, log, seen }: LoopsOptions) => ({
   relay: { everyMs: 100, run: async () => {
     const { moved, position } = await relayOnce(db)
-    if (moved > 0 && position !== null) void jobs.enqueue('notify', { position })
+    if (moved > 0 && position !== null) {
+      void jobs.enqueue('notify', { position })
+      void jobs.enqueue('deliver', {})
+    }
     return moved > 0
   } },
   sweep: { everyMs: 500, run: async () => {
@@ -36,8 +42,14 @@ const loops = ({ db, jobs, log, seen }: LoopsOptions) => ({
   } },
   // A job that was lost, with its queue or with its worker, is made good here.
   notify: { everyMs: 5_000, run: async () => (await notifyOnce(db)) > 0 },
+  // What is due for another attempt is nobody's job: it is found here.
+  deliver: { everyMs: 500, run: () => sender.wake() },
   seen: { everyMs: 5_000, run: async () => { await seen(); return false } },
-  housekeeping: { everyMs: 600_000, run: async () => (await forgetOldAnswers(db)) > 0 },
+  housekeeping: { everyMs: 600_000, run: async () => {
+    await disableRevoked(db)
+    const [answers, attempts] = [await forgetOldAnswers(db), await forgetOldAttempts(db)]
+    return answers > 0 || attempts > 0
+  } },
 })
 
 export function startLoops(options: LoopsOptions): Loops {

@@ -2,6 +2,7 @@ import type { BackoffOptions } from 'bullmq'
 import { z } from 'zod'
 import type { Db } from '../service/db.ts'
 import { notifyOnce } from '../service/notifications.ts'
+import type { Sender } from './deliver.ts'
 
 /** One queue. A payload holds ids and codes, never personal data: the backend keeps it in clear. */
 export interface Queue<Deps, Payload> {
@@ -22,6 +23,7 @@ export type PayloadOf<Table, Name extends keyof Table> = Table[Name] extends Que
 /** What the rows below work with; `bin` hands it in. */
 export interface JobDeps {
   db: Db
+  sender: Pick<Sender, 'wake'>
   /** A job has gone all the way round just now: to be written where `/readyz` reads it. */
   alive(): Promise<void>
 }
@@ -45,6 +47,16 @@ export const QUEUES = {
     concurrency: 1,
     run: async ({ db }) => {
       while ((await notifyOnce(db)) > 0);
+    },
+  }),
+  /** The feed has grown: webhooks are planned and sent. Retries are rows of their own and no jobs; this only wakes. */
+  deliver: queue({
+    payload: z.strictObject({}),
+    attempts: 1,
+    backoff: { type: 'fixed', delay: 1_000 },
+    concurrency: 1,
+    run: async ({ sender }) => {
+      while (await sender.wake());
     },
   }),
 } satisfies Queues<JobDeps>

@@ -1,5 +1,5 @@
 import { v7 as uuidv7 } from 'uuid'
-import type { CounterDelta, Decision, RequestRow } from '../domain/request.ts'
+import type { Decision, RequestRow } from '../domain/request.ts'
 import { COLUMNS, names, typed, type Table } from './columns.ts'
 import { tenantHere, type Db } from './db.ts'
 
@@ -42,23 +42,17 @@ export async function commit(db: Runner, decisions: readonly Decision[], { kept,
     ['assignment', decisions.flatMap(({ assignments }) => assignments)],
     ['text', decisions.flatMap(({ texts }) => texts)],
     ['wall_entry', decisions.flatMap(({ wall }) => wall)],
-    ['counter', decisions.flatMap(({ request, counters }) => summed(counters).map((delta) => ({ requestId: request.id, ...delta })))],
+    ['counter', decisions.flatMap(({ request, counters }) => counters.map((delta) => ({ requestId: request.id, ...delta })))],
     ['kept', kept ? [{ ...kept, fingerprint: kept.fingerprint.toString('hex'), answer: kept.answer.toString('hex'), at }] : []],
   ]
   const present = sections.filter(([, rows]) => rows.length > 0)
-  const whole = together && decisions.length > 1
+  const many = decisions.length > 1
+  const whole = together && many
   const { rows } = await db.query<{ id: string }>({
-    ...statement(present.map(([section]) => section), changed, whole),
+    ...statement(present.map(([section]) => section), { changed, many, whole }),
     values: [tenantHere(), ...present.map(([, list]) => JSON.stringify(list)), ...(whole ? [decisions.length] : [])],
   })
   return new Set(rows.map(({ id }) => id))
-}
-
-/** Two changes of one counter in one decision are one change. */
-function summed(deltas: CounterDelta[]): CounterDelta[] {
-  const sums = new Map<string, CounterDelta>()
-  for (const delta of deltas) sums.set(delta.key, { ...delta, delta: delta.delta + (sums.get(delta.key)?.delta ?? 0) })
-  return [...sums.values()]
 }
 
 type Section = 'filed' | 'changed' | 'event' | 'outbox' | 'deadline' | 'assignment' | 'text' | 'wall_entry' | 'counter' | 'kept'
@@ -66,11 +60,11 @@ type Section = 'filed' | 'changed' | 'event' | 'outbox' | 'deadline' | 'assignme
 const statements = new Map<string, { name: string; text: string }>()
 
 /** One prepared statement per set of sections and columns: a verb pays only for what it writes, and verbs are few. */
-function statement(present: Section[], changed: Column[], whole: boolean): { name: string; text: string } {
-  const key = [...present, ...changed, whole].join()
+function statement(present: Section[], { changed, many, whole }: { changed: Column[]; many: boolean; whole: boolean }): { name: string; text: string } {
+  const key = [...present, ...changed, many, whole].join()
   const known = statements.get(key)
   if (known) return known
-  const parts = present.map((section, index) => section === 'changed' ? patch(`$${index + 2}`, changed) : SQL[section](`$${index + 2}`))
+  const parts = present.map((section, index) => section === 'changed' ? patch(`$${index + 2}`, changed, many) : SQL[section](`$${index + 2}`))
   const undo = [
     ...(present.includes('counter') ? [`(SELECT count(*) FROM counted) < (SELECT count(*) FROM counter_rows)`] : []),
     ...(whole ? [`(SELECT count(*) FROM won) < $${present.length + 2}::int`] : []),
@@ -89,11 +83,12 @@ const patchOf = ({ request, expects }: Decision, changed: Column[]): object =>
   ({ id: request.id, expects, ...Object.fromEntries(changed.map((column) => [column, request[column]])) })
 
 /** The compare-and-set: who has not seen the newest version changes nothing. */
-function patch(parameter: string, changed: Column[]): string {
+function patch(parameter: string, changed: Column[], many: boolean): string {
   const types: Record<string, string> = COLUMNS.request
-  const columns = Object.fromEntries(changed.map((column) => [column, types[column] ?? 'text']))
+  const shape = { id: 'uuid', expects: 'int', ...Object.fromEntries(changed.map((column) => [column, types[column] ?? 'text'])) }
+  // Of one decision the planner must know that it is one: for the hundred it takes a set to be, it may read the whole table.
   return `won AS (UPDATE request SET ${changed.map((name) => `"${name}" = r."${name}"`).join(', ')}
-      FROM ${rowsOf(parameter, { id: 'uuid', expects: 'int', ...columns })}
+      FROM ${many ? rowsOf(parameter, shape) : `jsonb_to_record(${parameter}::jsonb -> 0) AS r(${typed(shape)})`}
       WHERE request."tenantId" = $1::uuid AND request.id = r.id AND request.version = r.expects RETURNING request.id)`
 }
 
@@ -122,7 +117,7 @@ const SQL: Record<Exclude<Section, 'changed'>, (parameter: string) => string> = 
   assignment: upsert('assignment', ['requestId', 'seq']),
   wall_entry: upsert('wall_entry', ['requestId', 'seq']),
   counter: (parameter) =>
-    `counter_rows AS (SELECT * FROM ${rowsOf(parameter, { requestId: 'uuid', key: 'text', delta: 'int', limit: 'int' })} WHERE ${WINNERS}),
+    `counter_rows AS (SELECT key, sum(delta)::int AS delta, min("limit") AS "limit" FROM ${rowsOf(parameter, { requestId: 'uuid', key: 'text', delta: 'int', limit: 'int' })} WHERE ${WINNERS} GROUP BY key ORDER BY key),
     counted AS (INSERT INTO counter AS c ("tenantId", key, value) SELECT $1::uuid, key, greatest(delta, 0) FROM counter_rows WHERE "limit" IS NULL OR delta <= "limit"
       ON CONFLICT ("tenantId", key) DO UPDATE SET value = greatest(0, c.value + (SELECT delta FROM counter_rows r WHERE r.key = c.key))
       WHERE (SELECT r."limit" IS NULL OR c.value + r.delta <= r."limit" FROM counter_rows r WHERE r.key = c.key) RETURNING key)`,

@@ -85,7 +85,7 @@ const LIMITS = {
  * Statements are written so that one plan fits all values (a narrow and a wide form where none would): planning them
  * anew for each call would cost more than running them.
  */
-const optionsFor = (role: string): string => `-c role=${role} -c plan_cache_mode=force_generic_plan -c jit=off`
+const optionsFor = (role: string): string => `-c role=${role} -c plan_cache_mode=force_generic_plan -c jit=off -c TimeZone=UTC`
 
 export function openDatabase({ url, connections = 10, onError = () => {} }: DatabaseOptions): Db {
   const config = { connectionString: url, ...LIMITS }
@@ -93,7 +93,7 @@ export function openDatabase({ url, connections = 10, onError = () => {} }: Data
   const system = new pg.Pool({ ...config, max: 4, options: optionsFor('wishwall_system'), application_name: 'wish-wall system' })
   // An idle connection that breaks must not end the process; the next query reports for itself.
   for (const pool of [app, system]) pool.on('error', onError)
-  const prisma = new PrismaClient({ adapter: new PrismaPg(app, { statementNameGenerator: statementNames() }) })
+  const prisma = new PrismaClient({ errorFormat: 'minimal', adapter: new PrismaPg(app, { statementNameGenerator: statementNames() }) })
   return {
     app,
     system,

@@ -3,8 +3,9 @@ import type { State } from '../domain/machine.ts'
 import { Problem, says } from '../domain/problems.ts'
 import type { Message } from '../domain/request.ts'
 import { sight } from '../domain/view.ts'
+import { ACTOR_TTL_MS } from './actors.ts'
 import { decodeCursor, encodeCursor } from './cursor.ts'
-import { tenantHere, type Db } from './db.ts'
+import { remember, tenantHere, type Db } from './db.ts'
 import { load } from './load.ts'
 import { findNode } from './targets.ts'
 
@@ -17,6 +18,19 @@ export interface FeedRow {
   payload: Message['payload']
 }
 
+export interface FeedEntry extends FeedRow {
+  /** Of the relay: the only order of the feed. */
+  position: bigint
+  /** Of the node, for those who may read a part of the tree. */
+  path: string
+}
+
+/** What of the feed a reader gets; null is everything. */
+export interface FeedFilter {
+  types: string[] | null
+  paths: string[] | null
+}
+
 interface FeedQuery {
   after?: string | undefined
   types?: string[] | undefined
@@ -27,33 +41,75 @@ interface FeedQuery {
 /**
  * The feed from a cursor on, complete and in the relay's order. `after=latest` starts at the end. Every page carries
  * `nextCursor`, also the last one, so that a reader always knows where to go on.
- * @throws Problem cursor-unusable for a cursor that is not ours or lies ahead of the feed
+ * @throws Problem cursor-unusable for a cursor that is no place in this tenant's feed
  */
-export async function feed(db: Db, { after, types, node, limit }: FeedQuery, actor: Actor) {
-  const paths = await readable(db, actor, node)
-  const { rows: [end] } = await db.app.query<{ position: string }>({
-    name: 'feed_end', text: `SELECT COALESCE(max(position), 0)::text AS position FROM feed WHERE "tenantId" = $1`, values: [tenantHere()],
+export async function feed(db: Db, { after = START, limit, ...query }: FeedQuery, actor: Actor) {
+  const { rows, position, hasMore } = await feedPage(db, after, await feedFilter(db, query, actor), limit)
+  return { data: rows.map(eventOf), page: { nextCursor: feedCursor(position), hasMore } }
+}
+
+/** A reader's place in the feed, as polling and streaming name it to callers. */
+export const feedCursor = (position: bigint): string => encodeCursor(position.toString())
+const START = feedCursor(0n)
+
+/** What is told of a feed row. */
+export const eventOf = ({ id, type, occurredAt, requestId, seq, payload }: FeedRow) =>
+  ({ id, type, occurredAt, requestId, seq, ...payload, links: { request: `/v1/requests/${requestId}` } })
+
+export interface FeedPage {
+  rows: FeedEntry[]
+  /** Everything up to here has been looked at: a row of the feed, or 0. */
+  position: bigint
+  hasMore: boolean
+}
+
+/** So many rows a filter looks at in one page (about 30 ms): what is rare is found in the end, and no page takes too long. */
+const LOOKED_AT = 50_000
+
+/** @throws Problem cursor-unusable */
+export async function feedPage(db: Db, after: string, { types, paths }: FeedFilter, limit: number): Promise<FeedPage> {
+  const given = after === 'latest' ? null : decodeCursor(after, /^\d{1,18}$/)
+  const { rows: [end] } = await db.app.query<{ newest: string; known: boolean }>({
+    name: 'feed_end',
+    text: `SELECT COALESCE(max(position), 0) AS newest,
+        $2::bigint IS NULL OR $2 = 0 OR EXISTS (SELECT FROM feed k WHERE k."tenantId" = $1 AND k.position = $2) AS known
+      FROM feed WHERE "tenantId" = $1`,
+    values: [tenantHere(), given],
   })
-  const newest = BigInt(end?.position ?? '0')
-  const from = after === 'latest' ? newest : BigInt(after === undefined ? 0 : decodeCursor(after, /^\d{1,19}$/))
-  if (from > newest) throw new Problem('cursor-unusable')
-  const { rows } = await db.app.query<FeedRow & { position: string }>({
+  if (!end?.known) throw new Problem('cursor-unusable')
+  const from = given ?? end.newest
+  const { rows } = await db.app.query<FeedEntry>({
     name: 'feed',
-    text: `SELECT position::text, id, type, at AS "occurredAt", "requestId", seq, payload FROM feed
-      WHERE "tenantId" = $1 AND position > $2 AND ($3::text[] IS NULL OR type = ANY ($3))
-        AND ($4::text[] IS NULL OR EXISTS (SELECT FROM unnest($4::text[]) p WHERE starts_with(path, p)))
-      ORDER BY position LIMIT $5`,
-    values: [tenantHere(), from.toString(), types ?? null, paths, limit + 1],
+    text: `SELECT * FROM (SELECT ${FEED_COLUMNS} FROM feed WHERE "tenantId" = $1 AND position > $2 AND position <= $3 ORDER BY position LIMIT ${LOOKED_AT}) looked
+      WHERE ($4::text[] IS NULL OR type = ANY ($4)) AND ($5::text[] IS NULL OR EXISTS (SELECT FROM unnest($5::text[]) p WHERE starts_with(path, p)))
+      ORDER BY position LIMIT $6`,
+    values: [tenantHere(), from, end.newest, types, paths, limit + 1],
   })
-  const page = rows.slice(0, limit)
-  const hasMore = rows.length > limit
-  // Past the last match, everything up to the end read before has been looked at.
-  const next = hasMore ? page.at(-1)!.position : (newest > from ? newest : from).toString()
-  const last = page.at(-1)?.position
-  return {
-    data: page.map(({ position: _, payload, ...row }) => ({ ...row, ...payload, links: { request: `/v1/requests/${row.requestId}` } })),
-    page: { nextCursor: encodeCursor(!hasMore && last !== undefined && BigInt(last) > BigInt(next) ? last : next), hasMore },
-  }
+  const page = rows.slice(0, limit).map(feedEntry)
+  if (rows.length > limit) return { rows: page, position: page.at(-1)!.position, hasMore: true }
+  const horizon = types === null && paths === null ? end.newest : await lookedAt(db, from, end.newest)
+  return { rows: page, position: BigInt(horizon), hasMore: horizon !== end.newest }
+}
+
+/** How far a page without enough matches has looked. */
+async function lookedAt(db: Db, from: string, newest: string): Promise<string> {
+  const { rows: [row] } = await db.app.query<{ position: string }>({
+    name: 'feed_looked_at',
+    text: `SELECT position FROM feed WHERE "tenantId" = $1 AND position > $2 AND position <= $3 ORDER BY position OFFSET ${LOOKED_AT - 1} LIMIT 1`,
+    values: [tenantHere(), from, newest],
+  })
+  return row?.position ?? newest
+}
+
+/** Never cast `position` here: ORDER BY would take the text for the number. */
+export const FEED_COLUMNS = 'position, id, type, at AS "occurredAt", "requestId", seq, path, payload'
+
+/** The driver reads a bigint as text. */
+export const feedEntry = (row: FeedEntry): FeedEntry => ({ ...row, position: BigInt(row.position) })
+
+/** @throws Problem forbidden, not-found */
+export async function feedFilter(db: Db, { types, node }: Pick<FeedQuery, 'types' | 'node'>, actor: Actor): Promise<FeedFilter> {
+  return { types: types ?? null, paths: await readable(db, actor, node) }
 }
 
 /** Path prefixes whose events the actor may read; null means the whole tenant (an app with `events:read`). */
@@ -63,11 +119,11 @@ async function readable(db: Db, actor: Actor, node: string | undefined): Promise
     : null
   if (mine?.length === 0) throw new Problem('forbidden')
   if (node === undefined) return mine
-  const place = await findNode(db, node)
-  if (!place || (mine && !mine.some((path) => covers(path, place.path)))) {
-    throw new Problem('not-found', { errors: [{ pointer: '/query/node', message: says('没有这个地点', 'No such node') }] })
-  }
-  return [place.path]
+  const missing = () => new Problem('not-found', { errors: [{ pointer: '/query/node', message: says('没有这个地点', 'No such node') }] })
+  // Streams ask again and again.
+  const { path } = await remember(db, `feed-node/${tenantHere()}/${node}`, ACTOR_TTL_MS, async () => (await findNode(db, node)) ?? Promise.reject(missing()))
+  if (mine && !mine.some((duty) => covers(duty, path))) throw missing()
+  return [path]
 }
 
 type Json = string | number | boolean | null | Json[] | { [key: string]: Json }

@@ -2,11 +2,10 @@ import { Problem, says, type Says } from '../domain/problems.ts'
 import { SCOPE_NAMES, isScope, type Scope } from '../domain/scopes.ts'
 import { authenticateClient } from './clients.ts'
 import { inTenant, type Db } from './db.ts'
-import { asProblem } from './failures.ts'
 import type { Keyring } from './keyring.ts'
 import type { Lockout } from './lockout.ts'
 import { isStillLoggedIn, logIn } from './people.ts'
-import { allTenants } from './tenants.ts'
+import { publicTenant } from './tenants.ts'
 import { LIFETIME_S, signRefresh, signToken, verifyRefresh } from './tokens.ts'
 
 /** The public client of people: Swagger UI in the browser, which can keep no secret. */
@@ -58,7 +57,7 @@ export interface GrantDeps {
   passwordGrant: boolean
 }
 
-/** @throws GrantRefused; Problem rate-limited (with `retryAfter` in seconds), overloaded */
+/** @throws GrantRefused; Problem rate-limited (with `retryAfter` in seconds) */
 export async function grantToken(deps: GrantDeps, request: TokenRequest, nowMs: number): Promise<Granted> {
   switch (request.grantType) {
     case undefined:
@@ -125,13 +124,11 @@ function requirePublicClient({ client }: TokenRequest): void {
   if (client !== undefined && client.id !== PUBLIC_CLIENT) throw new GrantRefused('unauthorized_client', `此方式只供 ${PUBLIC_CLIENT} 使用`, `Only ${PUBLIC_CLIENT} may use this grant`)
 }
 
-async function tenantOf(db: Db, code: string | undefined): Promise<string> {
-  const tenants = await allTenants(db).catch((error: unknown) => { throw asProblem(error) })
-  const tenant = code ? tenants.find((one) => one.code === code) : tenants.length === 1 ? tenants[0] : undefined
-  if (tenant) return tenant.id
-  if (code) throw new GrantRefused('invalid_request', '没有这个租户', 'No such tenant')
-  throw missing('tenant')
-}
+const tenantOf = (db: Db, code: string | undefined): Promise<string> =>
+  publicTenant(db, code || undefined).catch((error: unknown) => {
+    if (!(error instanceof Problem)) throw error
+    throw error.code === 'not-found' ? new GrantRefused('invalid_request', '没有这个租户', 'No such tenant') : missing('tenant')
+  })
 
 /** @throws GrantRefused when more is asked than may be given; asking for nothing is asking for everything */
 function within(allowed: readonly Scope[], asked: string | undefined): readonly Scope[] {

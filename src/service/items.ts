@@ -46,15 +46,12 @@ export type NewItem = Omit<ItemView, 'version'>
 export async function putItem(db: Db, { code, name, category, kind, mode, wall, policy }: NewItem, actor: Actor): Promise<ItemView> {
   const root = await readParent(db, await rootOf(db))
   if (!root || !administers(actor, root.path)) throw new Problem('forbidden')
-  const { rows: known } = await db.app.query({
-    name: 'policy_at_root', text: `SELECT FROM policy WHERE "tenantId" = $1 AND code = $2 AND "nodeId" = $3 LIMIT 1`, values: [tenantHere(), policy, root.id],
+  const tenantId = tenantHere()
+  const known = await db.prisma.policy.findFirst({ where: { tenantId, code: policy, nodeId: root.id }, select: { id: true } })
+  if (!known) throw new Problem('validation-failed', { errors: [{ pointer: '/policy', message: says('没有这个时限规则', 'No such policy') }] })
+  const version = await nextVersion('item_tenantId_code_version_key', {
+    newest: () => db.prisma.item.findFirst({ where: { tenantId, code }, select: { version: true }, orderBy: { version: 'desc' } }),
+    write: (next) => db.prisma.item.create({ data: { tenantId, id: uuidv7(), code, version: next, name, category, kind, mode, wall, policyCode: policy } }),
   })
-  if (known.length === 0) throw new Problem('validation-failed', { errors: [{ pointer: '/policy', message: says('没有这个时限规则', 'No such policy') }] })
-  const version = await nextVersion(db, {
-    name: 'put_item',
-    text: `INSERT INTO item ("tenantId", id, code, version, name, category, kind, mode, wall, "policyCode")
-      SELECT $1, $2, $3, COALESCE(max(version), 0) + 1, $4, $5, $6, $7, $8, $9 FROM item WHERE "tenantId" = $1 AND code = $3 RETURNING version`,
-    values: [tenantHere(), uuidv7(), code, name, category, kind, mode, wall, policy],
-  }, 'item_tenantId_code_version_key')
   return { code, version, name, category, kind, mode, wall, policy }
 }

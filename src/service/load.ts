@@ -16,13 +16,14 @@ export interface LoadedRow extends RequestRow {
 
 /**
  * Everything `decide` and `view` look at that changes, in one row; what hardly ever changes is remembered.
- * The database's clock is read here and nowhere else.
+ * The database's clock is read here; should it have been set back, a request's own history still goes forward, which the
+ * relay orders by.
  */
 export const FACTS = `
-  wishwall_now() AS now, ${names(COLUMNS.request, 'r.')}, t.body AS title,
-  (SELECT jsonb_agg(a ORDER BY a.seq) FROM assignment a WHERE a."tenantId" = r."tenantId" AND a."requestId" = r.id AND a.status IN ('active', 'done')) AS assignments,
-  (SELECT jsonb_agg(d ORDER BY d."dueAt") FROM deadline d WHERE d."tenantId" = r."tenantId" AND d."requestId" = r.id AND d."closedAt" IS NULL) AS deadlines,
-  (SELECT to_jsonb(w) FROM wall_entry w WHERE w."tenantId" = r."tenantId" AND w."requestId" = r.id AND w."takenDownAt" IS NULL ORDER BY w.seq DESC LIMIT 1) AS wall`
+  GREATEST(wishwall_now(), (SELECT e.at FROM event e WHERE e."tenantId" = r."tenantId" AND e."requestId" = r.id AND e.seq = r.version)) AS now, ${names(COLUMNS.request, 'r.')}, t.body AS title,
+  (SELECT json_agg(a) FROM assignment a WHERE a."tenantId" = r."tenantId" AND a."requestId" = r.id AND a.status IN ('active', 'done')) AS assignments,
+  (SELECT json_agg(d) FROM deadline d WHERE d."tenantId" = r."tenantId" AND d."requestId" = r.id AND d."closedAt" IS NULL) AS deadlines,
+  (SELECT to_json(w) FROM wall_entry w WHERE w."tenantId" = r."tenantId" AND w."requestId" = r.id AND w."takenDownAt" IS NULL ORDER BY w.seq DESC LIMIT 1) AS wall`
 
 export const JOINS = `
   JOIN text t ON t."tenantId" = r."tenantId" AND t."requestId" = r.id AND t.field = 'title' AND t.seq = r."titleSeq"`
@@ -51,13 +52,13 @@ export async function factsOf(db: Db, rows: readonly LoadedRow[]): Promise<Facts
   return Promise.all(rows.map(async (row) => {
     const [item, policy] = await Promise.all([catalogue.item(db, row.itemId), catalogue.policy(db, row.policyId)])
     const { now, title, assignments, deadlines, wall, held, ...request } = row
-    const all = (assignments ?? []).map((assignment) => revived(assignment, ['since', 'until']))
+    const all = (assignments ?? []).map((assignment) => revived(assignment, ['since', 'until'])).sort((a, b) => a.seq - b.seq)
     const { node, compound } = place(row.nodeId)
     return {
       now, title, node, compound, responsibleNode: place(row.responsibleNodeId).node, item, policy, calendar, request,
       assignments: all.filter(({ status }) => status === 'active'),
       handlers: all.filter(({ status }) => status === 'done'),
-      deadlines: (deadlines ?? []).map(revivedDeadline),
+      deadlines: (deadlines ?? []).map(revivedDeadline).sort((a, b) => a.dueAt.getTime() - b.dueAt.getTime()),
       wall: wall && revived(wall, ['takenDownAt']),
       ...(held === undefined ? {} : { held }),
     }
@@ -66,7 +67,7 @@ export async function factsOf(db: Db, rows: readonly LoadedRow[]): Promise<Facts
 
 export const revivedDeadline = (row: DeadlineRow): DeadlineRow => revived(row, ['openedAt', 'dueAt', 'originalDueAt', 'nextAt', 'stoodAt', 'closedAt'])
 
-/** Times inside jsonb arrive as text. */
+/** Times inside json arrive as text. */
 function revived<T extends object>(row: T, times: (keyof T)[]): T {
   const copy = { ...row }
   for (const time of times) {

@@ -78,19 +78,16 @@ export const NO_SUCH_NODE = says('没有这个地点', 'No such node')
  * @throws Problem not-found
  */
 export async function readNode(db: Db, ref: string): Promise<NodeView> {
-  const [{ settings }, node] = await Promise.all([tenant(db), look(db, ref)])
+  const key = isId(ref) ? 'id' : 'code'
+  const [{ settings }, { rows: [node] }] = await Promise.all([
+    tenant(db),
+    db.app.query<NodeRow>({ name: `node_by_${key}`, text: `SELECT ${COLUMNS} FROM node n WHERE n."tenantId" = $1 AND n.${key} = $2`, values: [tenantHere(), ref] }),
+  ])
   if (!node) throw new Problem('not-found')
   return viewIn(settings)(node)
 }
 
 /** A place that others may still be put under. */
-export async function readParent(db: Db, ref: string): Promise<NodeRow | undefined> {
-  const node = await look(db, ref)
-  return node?.retiredAt === null ? node : undefined
-}
-
-async function look(db: Db, ref: string): Promise<NodeRow | undefined> {
-  const key = isId(ref) ? 'id' : 'code'
-  const { rows } = await db.app.query<NodeRow>({ name: `node_by_${key}`, text: `SELECT ${COLUMNS} FROM node n WHERE n."tenantId" = $1 AND n.${key} = $2`, values: [tenantHere(), ref] })
-  return rows[0]
+export async function readParent(db: Db, ref: string): Promise<Pick<NodeRow, 'id' | 'code' | 'name' | 'level' | 'path'> | null> {
+  return await db.prisma.node.findFirst({ where: { tenantId: tenantHere(), ...(isId(ref) ? { id: ref } : { code: ref }), retiredAt: null } })
 }

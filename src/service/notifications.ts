@@ -11,6 +11,7 @@ interface FeedEvent {
   requestId: string
   verb: VerbName
   actorId: string | null
+  at: Date
   data: { step?: Step; rung?: string; top?: true }
 }
 
@@ -22,10 +23,11 @@ interface Address {
   relation: Relation | 'rung' | 'supervisor'
   rung: string | null
   except: string | null
+  at: Date
 }
 
-export function addresses({ tenantId, position, requestId, verb, actorId, data }: FeedEvent): Address[] {
-  const to = (relation: Address['relation'], rung: string | null = null) => ({ tenantId, position, requestId, relation, rung, except: actorId })
+export function addresses({ tenantId, position, requestId, verb, actorId, at, data }: FeedEvent): Address[] {
+  const to = (relation: Address['relation'], rung: string | null = null) => ({ tenantId, position, requestId, relation, rung, except: actorId, at })
   const told = verbOf(verb).tells.map((relation) => to(relation))
   if (verb === 'escalate' && data.rung) told.push(to('rung', data.rung))
   if (verb === 'remind' && data.step) told.push(data.top ? to('supervisor') : to(STEPS[data.step].late))
@@ -35,18 +37,21 @@ export function addresses({ tenantId, position, requestId, verb, actorId, data }
 const HELD = `d."from" <= wishwall_now() AND (d."to" IS NULL OR d."to" > wishwall_now())`
 const HOLDER = `COALESCE(d."standInId", d."personId")`
 
+/** Holding the work at the event, or having done it: whoever was let go by the very event is told of it too. */
+const CONCERNED = `s."tenantId" = r."tenantId" AND s."requestId" = r.id AND (s.status IN ('active', 'done') OR s.until >= a.at)`
+
 const DELIVER = `
-  WITH address AS (SELECT * FROM jsonb_to_recordset($1::jsonb) AS a("tenantId" uuid, position bigint, "requestId" uuid, relation text, rung uuid, "except" uuid)),
+  WITH address AS (SELECT * FROM jsonb_to_recordset($1::jsonb) AS a("tenantId" uuid, position bigint, "requestId" uuid, relation text, rung uuid, "except" uuid, at timestamptz)),
   told AS (
     SELECT a."tenantId", a.position, a."except", p.id FROM address a
     JOIN request r ON r."tenantId" = a."tenantId" AND r.id = a."requestId"
     CROSS JOIN LATERAL (
       SELECT r."filerId" AS id WHERE a.relation = 'filer'
       UNION ALL SELECT r."beneficiaryId" WHERE a.relation = 'beneficiary'
-      UNION ALL SELECT s."personId" FROM assignment s WHERE a.relation = 'assignee' AND s."tenantId" = r."tenantId" AND s."requestId" = r.id AND s.status = 'active'
+      UNION ALL SELECT s."personId" FROM assignment s WHERE a.relation = 'assignee' AND ${CONCERNED}
       UNION ALL SELECT ${HOLDER} FROM assignment s
         JOIN duty d ON d."tenantId" = s."tenantId" AND d."organisationId" = s."organisationId" AND ${HELD}
-        WHERE a.relation = 'assignee' AND s."tenantId" = r."tenantId" AND s."requestId" = r.id AND s.status = 'active' AND s."personId" IS NULL
+        WHERE a.relation = 'assignee' AND s."personId" IS NULL AND ${CONCERNED}
       UNION ALL SELECT ${HOLDER} FROM duty d JOIN role ro ON ro."tenantId" = d."tenantId" AND ro.code = d."roleCode"
         JOIN node n ON n."tenantId" = d."tenantId" AND n.id = d."nodeId"
         WHERE a.relation IN ('rung', 'supervisor') AND d."tenantId" = r."tenantId" AND d."organisationId" IS NULL AND 'supervise' = ANY (ro.capabilities) AND ${HELD}
@@ -74,7 +79,7 @@ export async function notifyOnce(db: Db, batch = 500): Promise<number> {
     const { rows: [cursor] } = await client.query<{ position: string }>(`SELECT position FROM cursor WHERE name = '${CURSOR}' FOR UPDATE`)
     const { rows: events } = await client.query<FeedEvent>({
       name: 'feed_after',
-      text: `SELECT f."tenantId", f.position, f."requestId", e.verb, e."actorId", e.data FROM feed f
+      text: `SELECT f."tenantId", f.position, f."requestId", e.verb, e."actorId", e.at, e.data FROM feed f
         JOIN event e ON e."tenantId" = f."tenantId" AND e."requestId" = f."requestId" AND e.seq = f.seq
         WHERE f.position > $1 ORDER BY f.position LIMIT $2`,
       values: [cursor?.position ?? '0', batch],

@@ -57,10 +57,7 @@ export async function createOrganisation(db: Db, { node, code, name, kind }: New
   if (!place) throw new Problem('node-unknown', { errors: [{ pointer: '/node', message: NO_SUCH_NODE }] })
   if (!administers(actor, place.path)) throw new Problem('forbidden')
   const id = uuidv7()
-  await db.app.query({
-    name: 'create_organisation',
-    text: `INSERT INTO organisation ("tenantId", id, "nodeId", code, name, kind) VALUES ($1, $2, $3, $4, $5, $6)`,
-    values: [tenantHere(), id, place.id, code, name, kind],
-  }).catch((error: unknown) => { throw violates(error, 'organisation_tenantId_code_key') ? codeTaken() : error })
+  await db.prisma.organisation.create({ data: { tenantId: tenantHere(), id, nodeId: place.id, code, name, kind } })
+    .catch((error: unknown) => { throw violates(error, 'organisation_tenantId_code_key') ? codeTaken() : error })
   return { id, code, name, kind, node: { id: place.id, code: place.code, name: place.name } }
 }

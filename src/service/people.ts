@@ -4,7 +4,7 @@ import { code } from '../domain/atoms.ts'
 import { Problem, says } from '../domain/problems.ts'
 import { forgetActor } from './actors.ts'
 import { tenantHere, type Db } from './db.ts'
-import { asProblem, violates } from './failures.ts'
+import { violates } from './failures.ts'
 import type { Keyring } from './keyring.ts'
 import { hashPassword, passwordFits, passwordMark } from './passwords.ts'
 import { sealSubject, type Personal } from './subjects.ts'
@@ -16,7 +16,7 @@ interface NewPerson extends Personal {
   password?: string
 }
 
-/** @throws Problem validation-failed at /login when it is taken; overloaded */
+/** @throws Problem validation-failed at /login when it is taken */
 export async function createPerson(db: Db, keyring: Keyring, { login, password, ...personal }: NewPerson): Promise<string> {
   const subject = sealSubject(keyring, personal)
   const id = uuidv7()
@@ -29,7 +29,7 @@ export async function createPerson(db: Db, keyring: Keyring, { login, password, 
       values: [tenantHere(), subject.id, subject.key, subject.kid, subject.sealed, subject.phone, id, login, password === undefined ? null : await hashPassword(password)],
     })
     .catch((error: unknown) => {
-      if (!violates(error, 'person_tenantId_login_key')) throw asProblem(error)
+      if (!violates(error, 'person_tenantId_login_key')) throw error
       throw new Problem('validation-failed', { errors: [{ pointer: '/login', code: 'taken', message: says('该工号已被使用', 'This login is taken') }] })
     })
   return id
@@ -37,12 +37,9 @@ export async function createPerson(db: Db, keyring: Keyring, { login, password, 
 
 /** Ends every session by its refresh token; access tokens run out by themselves. @returns false when there is no such person */
 export async function setPassword(db: Db, personId: string, password: string): Promise<boolean> {
-  const { rowCount } = await db.app.query({
-    name: 'set_password',
-    text: `UPDATE person SET "passwordHash" = $3 WHERE "tenantId" = $1 AND id = $2`,
-    values: [tenantHere(), personId, await hashPassword(password)],
-  })
-  return rowCount === 1
+  const passwordHash = await hashPassword(password)
+  const { count } = await db.prisma.person.updateMany({ where: { tenantId: tenantHere(), id: personId }, data: { passwordHash } })
+  return count === 1
 }
 
 /** A person who has just logged in. `mark` stands for the password used. */
@@ -51,34 +48,21 @@ export interface LoggedIn {
   mark: string
 }
 
-interface Account {
-  id: string
-  passwordHash: string | null
-}
-
 /** @returns undefined for a wrong password, an unknown login and a suspended person alike, in the same time */
 export async function logIn(db: Db, login: string, password: string): Promise<LoggedIn | undefined> {
-  const account = code.safeParse(login).success ? await accountBy(db, 'login', login) : undefined
-  const fits = await passwordFits(account?.passwordHash, password)
-  return fits && account?.passwordHash ? { id: account.id, mark: passwordMark(account.passwordHash) } : undefined
+  const known = code.safeParse(login).success ? await account(db, { login }) : undefined
+  const fits = await passwordFits(known?.passwordHash, password)
+  return fits && known?.passwordHash ? { id: known.id, mark: passwordMark(known.passwordHash) } : undefined
 }
 
 /** Still the same password, and not suspended since. */
 export async function isStillLoggedIn(db: Db, { id, mark }: LoggedIn): Promise<boolean> {
-  const account = await accountBy(db, 'id', id)
-  return account?.passwordHash != null && passwordMark(account.passwordHash) === mark
+  const known = await account(db, { id })
+  return known?.passwordHash != null && passwordMark(known.passwordHash) === mark
 }
 
-async function accountBy(db: Db, column: 'id' | 'login', value: string): Promise<Account | undefined> {
-  const { rows } = await db.app
-    .query<Account>({
-      name: `account_by_${column}`,
-      text: `SELECT id, "passwordHash" FROM person WHERE "tenantId" = $1 AND ${column} = $2 AND "suspendedAt" IS NULL`,
-      values: [tenantHere(), value],
-    })
-    .catch((error: unknown) => { throw asProblem(error) })
-  return rows[0]
-}
+const account = async (db: Db, by: { id: string } | { login: string }) =>
+  await db.prisma.person.findFirst({ where: { tenantId: tenantHere(), ...by, suspendedAt: null }, select: { id: true, passwordHash: true } })
 
 interface NewDuty {
   personId: string

@@ -47,11 +47,10 @@ export async function putPolicy(db: Db, { node, code, body }: NewPolicy, actor: 
   if (!place) throw new Problem('node-unknown', { errors: [{ pointer: '/node', message: NO_SUCH_NODE }] })
   if (!administers(actor, place.path)) throw new Problem('forbidden')
   const id = uuidv7()
-  const version = await nextVersion(db, {
-    name: 'put_policy',
-    text: `INSERT INTO policy ("tenantId", id, code, "nodeId", version, body)
-      SELECT $1, $2, $3, $4, COALESCE(max(version), 0) + 1, $5 FROM policy WHERE "tenantId" = $1 AND code = $3 AND "nodeId" = $4 RETURNING version`,
-    values: [tenantHere(), id, code, place.id, JSON.stringify(body)],
-  }, 'policy_tenantId_code_nodeId_version_key')
+  const rule = { tenantId: tenantHere(), code, nodeId: place.id }
+  const version = await nextVersion('policy_tenantId_code_nodeId_version_key', {
+    newest: () => db.prisma.policy.findFirst({ where: rule, select: { version: true }, orderBy: { version: 'desc' } }),
+    write: (next) => db.prisma.policy.create({ data: { ...rule, id, version: next, body } }),
+  })
   return { id, version }
 }

@@ -9,8 +9,6 @@ export interface RoleView {
 
 /** Some twenty: no pages. */
 export async function listRoles(db: Db): Promise<RoleView[]> {
-  const { rows } = await db.app.query<RoleView>({
-    name: 'roles', text: `SELECT code, name, capabilities FROM role WHERE "tenantId" = $1 ORDER BY code`, values: [tenantHere()],
-  })
-  return rows
+  const roles = await db.prisma.role.findMany({ where: { tenantId: tenantHere() }, omit: { tenantId: true }, orderBy: { code: 'asc' } })
+  return roles as RoleView[]
 }

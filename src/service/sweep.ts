@@ -94,13 +94,34 @@ async function fire(db: Db, client: pg.PoolClient, ids: string[], swept: Swept):
       swept.failed.push({ requestId: each.request.id, error })
     }
   }
-  if (decisions.length > 0) swept.fired += (await commit(client, decisions, { together: false })).size
+  swept.fired += await commitEach(client, decisions, swept)
   if (swept.failed.length > 0) {
     await client.query({
       name: 'sweep_put_off',
       text: `UPDATE deadline SET "nextAt" = wishwall_now() + interval '10 minutes' WHERE "requestId" = ANY ($1) AND "nextAt" <= wishwall_now()`,
       values: [swept.failed.map(({ requestId }) => requestId)],
     })
+  }
+}
+
+/** All in one statement; should one of them be refused, one by one, so that it does not stop the others. */
+async function commitEach(client: pg.PoolClient, decisions: Decision[], swept: Swept): Promise<number> {
+  if (decisions.length === 0) return 0
+  await client.query('SAVEPOINT batch')
+  try {
+    const { size } = await commit(client, decisions, { together: false })
+    await client.query('RELEASE SAVEPOINT batch')
+    return size
+  } catch (error) {
+    await client.query('ROLLBACK TO SAVEPOINT batch')
+    const [only, ...more] = decisions
+    if (only && more.length === 0) {
+      swept.failed.push({ requestId: only.request.id, error })
+      return 0
+    }
+    let fired = 0
+    for (const decision of decisions) fired += await commitEach(client, [decision], swept)
+    return fired
   }
 }
 

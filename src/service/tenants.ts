@@ -1,4 +1,5 @@
 import { buildCalendar, type Calendar } from '../domain/calendar.ts'
+import { Problem, says } from '../domain/problems.ts'
 import type { Settings } from '../domain/settings.ts'
 import { remember, tenantHere, type Db } from './db.ts'
 
@@ -9,17 +10,16 @@ export interface Tenant {
   calendar: Calendar
 }
 
-/** Settings may be this old in another process. */
-const SETTINGS_TTL_MS = 5_000
+/** Settings may be this old in another process; a public door may know a new tenant this late. */
+const TTL_MS = 5_000
 
 /** The tenant of this call, with its calendar. */
 export function tenant(db: Db): Promise<Tenant> {
   const id = tenantHere()
-  return remember(db, `tenant/${id}`, SETTINGS_TTL_MS, async () => {
-    const { rows } = await db.app.query<{ code: string; settings: Settings }>({
+  return remember(db, `tenant/${id}`, TTL_MS, async () => {
+    const { rows: [row] } = await db.app.query<{ code: string; settings: Settings }>({
       name: 'tenant', text: `SELECT code, settings FROM tenant WHERE id = $1`, values: [id],
     })
-    const row = rows[0]
     if (!row) throw new Error(`tenant ${id} does not exist`)
     return { id, code: row.code, settings: row.settings, calendar: buildCalendar({ zone: row.settings.zone, week: row.settings.week }) }
   })
@@ -27,9 +27,9 @@ export function tenant(db: Db): Promise<Tenant> {
 
 /** The node a tenant's tree grows from. */
 export async function rootOf(db: Db): Promise<string> {
-  const { rows } = await db.app.query<{ id: string }>({ name: 'root', text: `SELECT id FROM node WHERE "tenantId" = $1 AND "parentId" IS NULL`, values: [tenantHere()] })
-  if (!rows[0]) throw new Error('this tenant has no root node')
-  return rows[0].id
+  const root = await db.prisma.node.findFirst({ where: { tenantId: tenantHere(), parentId: null }, select: { id: true } })
+  if (!root) throw new Error('this tenant has no root node')
+  return root.id
 }
 
 /** All tenants, for the doors that come before a tenant is known and for the sweep. */
@@ -37,3 +37,24 @@ export async function allTenants(db: Db): Promise<{ id: string; code: string }[]
   const { rows } = await db.system.query<{ id: string; code: string }>({ name: 'tenants', text: `SELECT id, code FROM tenant ORDER BY code` })
   return rows
 }
+
+/**
+ * The tenant a public door is asked for; while there is only one, it need not be said which.
+ * @throws Problem not-found when there is none of that code, validation-failed when there are several to choose from
+ */
+export async function publicTenant(db: Db, code: string | undefined): Promise<string> {
+  const known = await remember(db, 'tenants', TTL_MS, () => someTenants(db))
+  const [chosen, another] = code === undefined ? known : known.filter((candidate) => candidate.code === code)
+  if (!chosen) throw noSuchTenant()
+  if (another) throw new Problem('validation-failed', { errors: [{ pointer: '/query/tenant', code: 'required', message: says('有多个租户，请指明', 'There are several tenants, say which') }] })
+  return chosen.id
+}
+
+/** An empty database is not remembered: the first tenant is there at once. */
+async function someTenants(db: Db) {
+  const known = await allTenants(db)
+  if (known.length === 0) throw noSuchTenant()
+  return known
+}
+
+const noSuchTenant = () => new Problem('not-found', { errors: [{ pointer: '/query/tenant', message: says('没有这个租户', 'No such tenant') }] })

@@ -1,10 +1,11 @@
-import { Problem, says } from '../domain/problems.ts'
+import { Problem } from '../domain/problems.ts'
 import type { Kind } from '../domain/request.ts'
 import { decodeCursor, pageOf, type Page } from './cursor.ts'
-import { remember, tenantHere, type Db } from './db.ts'
+import { tenantHere, type Db } from './db.ts'
 import { NO_SUCH_NODE } from './nodes.ts'
 import { findNode } from './targets.ts'
-import { allTenants, tenant } from './tenants.ts'
+import { tenant } from './tenants.ts'
+
 
 interface Place { id: string; code: string; name: string }
 
@@ -55,27 +56,3 @@ export async function wall(db: Db, { node, cursor, limit }: WallQuery): Promise<
 
 /** PostgreSQL would refuse any other shape with an error of its own. */
 const ID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/
-
-/** A public door may know a new tenant this late. */
-const TENANTS_TTL_MS = 5_000
-
-/**
- * The tenant a public door is asked for; while there is only one, it need not be said which.
- * @throws Problem not-found when there is none of that code, validation-failed when there are several to choose from
- */
-export async function publicTenant(db: Db, code: string | undefined): Promise<string> {
-  const known = await remember(db, 'tenants', TENANTS_TTL_MS, () => someTenants(db))
-  const [chosen, another] = code === undefined ? known : known.filter((candidate) => candidate.code === code)
-  if (!chosen) throw noSuchTenant()
-  if (another) throw new Problem('validation-failed', { errors: [{ pointer: '/query/tenant', code: 'required', message: says('有多个租户，请指明', 'There are several tenants, say which') }] })
-  return chosen.id
-}
-
-/** An empty database is not remembered: the first tenant is there at once. */
-async function someTenants(db: Db) {
-  const known = await allTenants(db)
-  if (known.length === 0) throw noSuchTenant()
-  return known
-}
-
-const noSuchTenant = () => new Problem('not-found', { errors: [{ pointer: '/query/tenant', message: says('没有这个租户', 'No such tenant') }] })

@@ -13,7 +13,8 @@ import { list } from '../../src/service/list.ts'
 import { listNodes } from '../../src/service/nodes.ts'
 import { logIn } from '../../src/service/people.ts'
 import { act, find } from '../../src/service/requests.ts'
-import { publicTenant, wall } from '../../src/service/wall.ts'
+import { publicTenant } from '../../src/service/tenants.ts'
+import { wall } from '../../src/service/wall.ts'
 import { freshDatabase, type TestDatabase } from '../database.ts'
 
 let database: TestDatabase

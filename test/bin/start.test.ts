@@ -1,6 +1,6 @@
 import { spawn, spawnSync, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync } from 'node:fs'
+import { existsSync, readdirSync } from 'node:fs'
 import { chmod, mkdir, mkdtemp, readdir, readFile, realpath, rm, stat, writeFile } from 'node:fs/promises'
 import { createServer, type AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
@@ -38,7 +38,7 @@ afterEach(async () => {
   const left = await eventually(async () => (await running()).length === 0, STOPPED).then(() => [], running)
   for (const pid of left) process.kill(pid, 'SIGKILL')
   seen.clear()
-  expect(left, 'processes left behind').toEqual([])
+  if (left.length > 0) throw new Error(`processes left behind: ${left.join(', ')}`)
 })
 
 afterAll(() => rm(home, { recursive: true, force: true }))
@@ -107,6 +107,21 @@ describe('the demo', { timeout: 150_000 }, () => {
     expect((await find(number)).status).toBe(200)
     process.kill(-wishWall.child.pid!, 'SIGINT')
     await ended(wishWall)
+  })
+
+  test.each([
+    ['the database is being made', (own: string) => readdirSync(own).some((name) => name.startsWith('new-cluster-'))],
+    ['PostgreSQL has just been started', (own: string) => existsSync(join(own, 'cluster/postmaster.pid'))],
+    ['the demo is being seeded', (own: string) => existsSync(join(own, 'keyring.json'))],
+  ])('Ctrl-C in the middle of the first start, while %s, leaves nothing and says nothing', async (_, moment) => {
+    const own = await mkdtemp(join(home, 'unfinished-'))
+    const wishWall = launch({ WISHWALL_DATA: own })
+    await eventually(async () => {
+      if (wishWall.child.exitCode !== null) throw new Error(`it ended:\n${wishWall.errors()}`)
+      return moment(own)
+    })
+    expect(await ended(wishWall, 'SIGINT')).toEqual({ code: 0, signal: null })
+    expect(wishWall.errors()).toBe('')
   })
 
   test('a port in use is told in one line, and its PostgreSQL goes with it', async () => {

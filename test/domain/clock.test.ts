@@ -2,6 +2,7 @@ import { describe, expect, test } from 'vitest'
 import { SYSTEM } from '../../src/domain/actor.ts'
 import { addWorkingMinutes, due, endOfNextWorkday } from '../../src/domain/calendar.ts'
 import { decide } from '../../src/domain/decide.ts'
+import { climb } from '../../src/domain/ladder.ts'
 import type { Step } from '../../src/domain/machine.ts'
 import { DEFAULT_POLICY } from '../../src/domain/policy.ts'
 import type { Decision, DeadlineRow, Facts, Rung } from '../../src/domain/request.ts'
@@ -118,5 +119,18 @@ describe('a mark', () => {
     expect(event!.data).toEqual({ step: 'complete', logicalAt: expect.any(String) as string, dueAt: expect.any(String) as string })
     expect(JSON.stringify([event, message])).not.toContain('§')
     expect(INPUT.remind).toEqual({})
+  })
+})
+
+describe('supervision', () => {
+  const rung = (path: string, ...holders: string[]) => ({ nodeId: path, path, holders })
+
+  test('climbs past vacancies and past those who are late themselves', () => {
+    const ladder = [rung('S/C/P/B/'), rung('S/C/P/', 'late'), rung('S/C/', 'late', 'cao'), rung('S/', 'song')]
+    expect(climb(ladder, null, ['late'])).toEqual({ to: ladder[2], skipped: ['S/C/P/B/', 'S/C/P/'] })
+    expect(climb(ladder, 'S/C/', ['late'])).toEqual({ to: ladder[3], skipped: [] })
+    expect(climb(ladder, 'S/', ['late'])).toEqual({ to: undefined, skipped: [] })
+    expect(climb([rung('S/C/P/', 'late'), rung('S/')], null, ['late'])).toEqual({ to: undefined, skipped: ['S/C/P/', 'S/'] })
+    expect(climb([], null, [])).toEqual({ to: undefined, skipped: [] })
   })
 })

@@ -3,7 +3,6 @@ import { SYSTEM, type Actor } from '../../src/domain/actor.ts'
 import { due } from '../../src/domain/calendar.ts'
 import { allowed, decide } from '../../src/domain/decide.ts'
 import { decideFiling } from '../../src/domain/filing.ts'
-import { climb } from '../../src/domain/ladder.ts'
 import type { Step } from '../../src/domain/machine.ts'
 import { DEFAULT_POLICY } from '../../src/domain/policy.ts'
 import type { DeadlineRow, Facts } from '../../src/domain/request.ts'
@@ -242,18 +241,5 @@ describe('filing', () => {
     const where = (path: string) => decideFiling(filing({ path }), { ...FILED, confidential: true }, FILER).messages[0]!.payload.node
     expect(where('S/C/P/B/U/')).toBe('C')
     expect(where('S/')).toBeNull()
-  })
-})
-
-describe('supervision', () => {
-  const rung = (path: string, ...holders: string[]) => ({ nodeId: path, path, holders })
-
-  test('climbs past vacancies and past those who are late themselves', () => {
-    const ladder = [rung('S/C/P/B/'), rung('S/C/P/', 'late'), rung('S/C/', 'late', 'cao'), rung('S/', 'song')]
-    expect(climb(ladder, null, ['late'])).toEqual({ to: ladder[2], skipped: ['S/C/P/B/', 'S/C/P/'] })
-    expect(climb(ladder, 'S/C/', ['late'])).toEqual({ to: ladder[3], skipped: [] })
-    expect(climb(ladder, 'S/', ['late'])).toEqual({ to: undefined, skipped: [] })
-    expect(climb([rung('S/C/P/', 'late'), rung('S/')], null, ['late'])).toEqual({ to: undefined, skipped: ['S/C/P/', 'S/'] })
-    expect(climb([], null, [])).toEqual({ to: undefined, skipped: [] })
   })
 })

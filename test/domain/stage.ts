@@ -20,10 +20,10 @@ export const MONDAY = new Date('2026-11-23T02:00:00Z')
 export const MINUTE = 60_000
 export const DAY = 1440 * MINUTE
 export const CALENDAR = buildCalendar({ zone: 'Asia/Shanghai', week: DEFAULT_WEEK })
-export const PATH = 'S/C/P/B/U/'
+export const PATH = 'S/C/P/B/U1/'
 const COVERING = 'S/C/P/'
-/** Beside the request's node, and below it. */
-const FOREIGN = ['S/C/P2/', 'S/C/P/B/U/R/']
+/** Beside the request's node, beside it with a code that its own begins with, and below it. */
+const FOREIGN = ['S/C/P2/', 'S/C/P/B/U/', 'S/C/P/B/U1/R/']
 
 export const duty = (capabilities: readonly Capability[], path: string, organisationId: string | null = null): HeldDuty =>
   ({ id: uuid(), role: 'role', capabilities: [...capabilities], path, organisationId })
@@ -68,13 +68,13 @@ export interface Differing {
 export function filing({ policy = {}, wall = true, path = PATH }: Differing = {}): FilingFacts {
   return {
     id: uuid(), number: `WX20261123-${String(made).padStart(6, '0')}`, now: MONDAY, path, policyId: uuid(),
-    node: { id: uuid(), code: 'U', name: '§unit' }, compound: { id: uuid(), code: 'P', name: '§compound' },
+    node: { id: uuid(), code: 'U1', name: '§unit' }, compound: { id: uuid(), code: 'P', name: '§compound' },
     item: { id: uuid(), code: 'companionship', name: '§item', kind: 'wish', mode: 'pool', wall },
     policy: { ...DEFAULT_POLICY, ...policy }, calendar: CALENDAR,
   }
 }
 
-export const FILED: Body<'file'> = { item: 'companionship', title: '§title', description: '§description', node: 'U' }
+export const FILED: Body<'file'> = { item: 'companionship', title: '§title', description: '§description', node: 'U1' }
 
 /** 点单 by the filer. */
 export function filed(differs: Differing = {}, actor: Actor = FILER): Decision {

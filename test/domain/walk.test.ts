@@ -29,6 +29,7 @@ interface Stored {
 const empty = (facts: Facts): Stored => ({ facts, events: [], deadlines: new Map(), assignments: new Map(), wall: new Map(), counters: new Map() })
 
 function store(stored: Stored, decision: Decision): void {
+  if (decision.expects > 0) expect({ ...stored.facts.request, ...Object.fromEntries(decision.changed.map((column) => [column, decision.request[column]])) }, 'the columns said to differ are all that do').toEqual(decision.request)
   stored.events.push(...decision.events)
   for (const row of decision.deadlines) stored.deadlines.set(`${row.step}:${row.seq}`, row)
   for (const row of decision.assignments) stored.assignments.set(row.seq, row)

@@ -188,16 +188,15 @@ describe('POST /oauth/token', () => {
   })
 
   it('takes as long for an unknown login', async () => {
-    const median = async (username: string) => {
-      const times: number[] = []
-      for (let n = 0; n < 9; n++) {
-        const start = performance.now()
-        await logIn(username, 'wrong')
-        times.push(performance.now() - start)
-      }
-      return times.sort((a, b) => a - b)[4]!
+    const took = async (username: string) => {
+      const start = performance.now()
+      await logIn(username, 'wrong')
+      return performance.now() - start
     }
-    const [known, unknown] = [await median('wang'), await median('nobody')]
+    // In turn, and the quickest of each: what else the machine does comes on top of both.
+    const times: [number, number][] = []
+    for (let n = 0; n < 9; n++) times.push([await took('wang'), await took('nobody')])
+    const [known, unknown] = [Math.min(...times.map(([time]) => time)), Math.min(...times.map(([, time]) => time))]
     console.log(`wrong password ${known.toFixed(1)} ms, unknown login ${unknown.toFixed(1)} ms`)
     expect(unknown).toBeGreaterThan(known / 2)
   })

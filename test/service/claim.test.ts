@@ -112,6 +112,21 @@ describe('the limit of one claimer', () => {
     expect(await counter(member)).toBe(3)
   })
 
+  test('is that of the organisation where one claims for it', async () => {
+    const strict = await testPlace(database, { claims: { kinds: ['enterprise'], perClaimer: 2 } }, 'FIRMS')
+    const agents = await Promise.all([1, 2].map(async () => {
+      const agent = await strict.person({ kinds: ['enterprise'] })
+      const organisationId = agent.affiliations[0]!.organisationId
+      return { ...agent, duties: [{ id: randomUUID(), role: 'enterprise_agent', capabilities: ['handle' as const], path: 'S/C/P/', organisationId }] }
+    }))
+    const wishes = await Promise.all(Array.from({ length: 6 }, () => placed(1, strict)))
+    const { won, lost } = await settle(wishes.map(({ id }, index) => strict.inside(() => act(database.db, 'claim', id, { organisation: 'BRANCH' }, agents[index % 2]!))))
+    expect([won.length, tally(codes(lost))]).toEqual([2, tally(Array<string>(4).fill('limit-reached'))])
+    expect(won.flatMap(({ assignees }) => assignees)).toMatchObject([1, 2].map(() => ({ person: null, organisation: agents[0]!.affiliations[0]!.organisationId })))
+    // what they hold for it does not count against themselves
+    expect(await counter(agents[0]!)).toBe(0)
+  })
+
   test('is given back by a completion, a withdrawal and a redispatch, and never twice', async () => {
     const member = await town.person({ kinds: ['party_member'] })
     const { db } = database

@@ -15,7 +15,8 @@ import { createTenant } from '../../src/service/provision.ts'
 import { act, file } from '../../src/service/requests.ts'
 import { listRoles } from '../../src/service/roles.ts'
 import { createNode, createNodes, retireNode } from '../../src/service/tree.ts'
-import { publicTenant, wall } from '../../src/service/wall.ts'
+import { publicTenant } from '../../src/service/tenants.ts'
+import { wall } from '../../src/service/wall.ts'
 import { freshDatabase, type TestDatabase } from '../database.ts'
 
 const keyring = parseKeyring(JSON.stringify(generateKeyring()))

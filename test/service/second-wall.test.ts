@@ -43,15 +43,15 @@ beforeAll(async () => {
   // one more round stays in the outbox
   await Promise.all(towns.map(live))
   const { rows } = await database.owner.query<{ table: string }>(`SELECT relname AS table FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind = 'r' AND relrowsecurity ORDER BY 1`)
-  tables = rows.map(({ table }) => table)
+  tables = rows.map(({ table }) => table).filter((table) => !NOT_FILLED_HERE.test(table))
 })
 afterAll(() => database.drop())
 
 const keyOf = (table: string) => (table === 'tenant' ? 'id' : '"tenantId"')
 /** The app may write into the outbox and never look. */
 const WRITTEN_ONLY = ['outbox']
-/** No service writes them yet. Take one off when it does: the test says so. */
-const STILL_EMPTY: string[] = []
+/** Nothing here fills them; that they have the same gate is read in schema-laws. */
+const NOT_FILLED_HERE = /^webhook_/
 
 const seen = async (table: string): Promise<Record<string, number>> => {
   const { rows } = await database.db.app.query<{ tenant: string; count: number }>(`SELECT ${keyOf(table)} AS tenant, count(*)::int AS count FROM ${table} GROUP BY 1`)
@@ -62,7 +62,7 @@ describe('the app role', () => {
   test('finds rows of both tenants in every table to tell apart', async () => {
     for (const table of tables) {
       const { rows } = await database.owner.query<{ n: number }>(`SELECT count(DISTINCT ${keyOf(table)})::int AS n FROM ${table}`)
-      expect(rows[0]!.n, table).toBe(STILL_EMPTY.includes(table) ? 0 : 2)
+      expect(rows[0]!.n, table).toBe(2)
     }
   })
 
@@ -72,7 +72,7 @@ describe('the app role', () => {
         if (WRITTEN_ONLY.includes(table)) await expect(inTenant(tenantId, () => seen(table))).rejects.toMatchObject({ code: '42501' })
         else {
           const { rows: [all] } = await database.owner.query<{ n: number }>(`SELECT count(*)::int AS n FROM ${table} WHERE ${keyOf(table)} = $1`, [tenantId])
-          expect(await inTenant(tenantId, () => seen(table)), table).toEqual(all!.n === 0 ? {} : { [tenantId]: all!.n })
+          expect(await inTenant(tenantId, () => seen(table)), table).toEqual({ [tenantId]: all!.n })
         }
       }
     }

@@ -116,3 +116,20 @@ describe('waiting that ends by itself', () => {
     expect(now!.dueAt.getTime() - complete!.dueAt.getTime()).toBe(2 * 86_400_000)
   }))
 })
+
+test('one request that cannot be written does not stop the others', async () => {
+  await at(MONDAY)
+  const [good, bad] = [await wish(), await wish()]
+  // An event ahead of its request: whatever SYSTEM decides on it is refused by the database.
+  await database.owner.query(`INSERT INTO event ("tenantId", "requestId", seq, verb, "fromState", "toState", at, cycle, path, "actorKind", data)
+    SELECT "tenantId", "requestId", 2, 'accept', 'filed', 'accepted', at, 1, path, 'system', '{}' FROM event WHERE "requestId" = $1`, [bad.id])
+  await at(MONDAY, '4 days')
+  const failed: string[] = []
+  for (;;) {
+    const swept = await sweepOnce(database.db)
+    failed.push(...swept.failed.map(({ requestId }) => requestId))
+    if (swept.seen === 0) break
+  }
+  expect(failed).toEqual([bad.id])
+  expect((await events(good.id)).map(({ verb }) => verb)).toEqual(['file', 'remind', 'escalate', 'escalate', 'remind'])
+})

@@ -144,6 +144,8 @@ GRANT DELETE ON "idempotency" TO wishwall_system;
 GRANT INSERT, UPDATE ON "tenant" TO wishwall_system;
 GRANT SELECT, INSERT, UPDATE, DELETE ON "cursor", "worker" TO wishwall_system;
 GRANT SELECT ON "worker" TO wishwall_app;
+-- /readyz asks whether all migrations have landed.
+GRANT SELECT ON "_prisma_migrations" TO wishwall_system;
 
 -- GENERATED from src/domain/machine.ts by `npm run generate`: do not edit.
 ALTER TABLE "request" DROP CONSTRAINT IF EXISTS "request_state_check", ADD CONSTRAINT "request_state_check" CHECK ("state" IN ('filed', 'returned', 'rejected', 'accepted', 'open', 'dispatched', 'in_progress', 'parked', 'completed', 'closed', 'withdrawn', 'merged'));

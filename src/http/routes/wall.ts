@@ -3,7 +3,8 @@ import { z } from 'zod'
 import { code, cursor, instant, limit, uuid } from '../../domain/atoms.ts'
 import { KINDS } from '../../domain/request.ts'
 import { inTenant, type Db } from '../../service/db.ts'
-import { publicTenant, wall } from '../../service/wall.ts'
+import { publicTenant } from '../../service/tenants.ts'
+import { wall } from '../../service/wall.ts'
 import { PageSchema } from '../request-schema.ts'
 
 const WallCardSchema = z

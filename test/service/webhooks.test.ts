@@ -1,0 +1,552 @@
+import { createPublicKey, verify } from 'node:crypto'
+import { pino } from 'pino'
+import { Webhook } from 'standardwebhooks'
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import type { AppActor, PersonActor } from '../../src/domain/actor.ts'
+import type { Outcome } from '../../src/domain/webhook.ts'
+import { startSender, type Sender } from '../../src/jobs/deliver.ts'
+import { claimDeliveries } from '../../src/service/deliveries.ts'
+import { eventOf, feed } from '../../src/service/events.ts'
+import { generateKeyring, parseKeyring } from '../../src/service/keyring.ts'
+import { relayOnce } from '../../src/service/relay.ts'
+import { act, file } from '../../src/service/requests.ts'
+import { fanOutOnce } from '../../src/service/webhook-fanout.ts'
+import { bodyOf, listDeliveries, readDelivery, redeliver, replay, sendTest } from '../../src/service/webhook-log.ts'
+import { disableRevoked, recordAttempts, resultOf } from '../../src/service/webhook-results.ts'
+import { createEndpoint, disableEndpoint, listEndpoints, pauseEndpoint, readEndpoint, resumeEndpoint, rotateSecret, updateEndpoint, type NewEndpoint } from '../../src/service/webhooks.ts'
+import { freshDatabase, type TestDatabase } from '../database.ts'
+import { testPlace, type TestPlace } from '../place.ts'
+
+/** Endpoints and deliveries on a real database; what stands in for the network answers as it is told. */
+
+interface Request { url: string; headers: Record<string, string>; body: string }
+
+const keyring = parseKeyring(JSON.stringify(generateKeyring()))
+const ANSWERED = { kind: 'answer', status: 204, excerpt: '', ms: 3 } as const
+const answered = (status: number, more: { retryAfter?: string; excerpt?: string } = {}): Outcome => ({ ...ANSWERED, status, ...more })
+
+let database: TestDatabase
+let town: TestPlace
+let resident: PersonActor, staff: PersonActor, admin: PersonActor
+let app: AppActor
+let sent: Request[]
+let answer: (request: Request) => Outcome | Promise<Outcome>
+let sender: Sender | undefined
+
+const egress = { check: async () => undefined, post: async (request: Request) => { sent.push(request); return answer(request) } }
+const log = pino({ level: 'error' })
+const deps = () => ({ db: database.db, keyring, egress })
+
+beforeAll(async () => { database = await freshDatabase() })
+afterAll(() => database.drop())
+let round = 0
+beforeEach(async () => {
+  // a tenant for each test, and an empty desk
+  await database.owner.query(`UPDATE webhook_endpoint SET status = 'disabled', "disabledReason" = 'by-owner', "disabledAt" = now() WHERE status <> 'disabled'`)
+  await database.owner.query(`UPDATE webhook_delivery SET state = 'disabled', "nextAt" = NULL, "endedAt" = now() WHERE "nextAt" IS NOT NULL`)
+  town = await testPlace(database, {}, `T${round++}`)
+  ;[resident, staff, admin] = await Promise.all([town.person(), town.person({ can: ['view', 'dispatch', 'publish'] }), town.person({ at: 'C', can: ['administer'] })])
+  app = await town.app()
+  sent = []
+  answer = () => ANSWERED
+})
+afterEach(async () => {
+  await sender?.stop()
+  sender = undefined
+})
+
+const create = (input: Partial<NewEndpoint> = {}, actor: AppActor | PersonActor = app, place = town) =>
+  place.inside(() => createEndpoint(deps(), { url: 'https://example.test/hook', eventTypes: ['*'], ...input }, actor))
+const filed = (node: string = 'U', place = town, by = resident) => place.inside(() => file(database.db, { item: 'companionship', title: '想有人陪我下棋', node }, by))
+const relayed = async () => { while ((await relayOnce(database.db)).moved > 0); }
+const rows = async <T extends object>(sql: string, values: unknown[] = []): Promise<T[]> => (await database.owner.query<T>(sql, values)).rows
+const deliveries = (id: string) => town.inside(() => listDeliveries(database.db, id, { limit: 100 }, app)).then(({ data }) => data.reverse())
+const states = async (id: string) => (await deliveries(id)).map(({ state }) => state)
+const endpoint = (id: string, actor: AppActor | PersonActor = app) => town.inside(() => readEndpoint(database.db, id, actor))
+const problem = (code: string, pointer?: string) => expect.objectContaining({ code, ...(pointer ? { errors: [expect.objectContaining({ pointer })] } : {}) })
+const now = () => database.owner.query(`UPDATE webhook_delivery SET "nextAt" = wishwall_now() WHERE state = 'pending'`)
+
+/** Relays, plans and sends until nothing is due or under way. */
+async function deliverAll(): Promise<void> {
+  await relayed()
+  sender ??= startSender({ db: database.db, keyring, egress, log })
+  for (const until = performance.now() + 20_000; performance.now() < until;) {
+    await sender.wake()
+    const [left] = await rows<{ n: number }>(`SELECT count(*)::int AS n FROM webhook_delivery d JOIN webhook_endpoint e ON e.id = d."endpointId"
+      WHERE state = 'delivering' OR (state = 'pending' AND "nextAt" <= wishwall_now() AND (e.status = 'enabled' OR position IS NULL)
+        AND NOT (e.ordered AND EXISTS (SELECT FROM webhook_delivery b WHERE b."endpointId" = e.id AND b.position < d.position AND b."nextAt" > wishwall_now())))`)
+    if (left!.n === 0) return
+    await new Promise((resolve) => setTimeout(resolve, 5))
+  }
+  throw new Error('deliveries are left over')
+}
+
+describe('an endpoint', () => {
+  test('gets its secret once, and it is kept sealed for that endpoint alone', async () => {
+    const { id, secret, ...made } = await create({ node: 'P', description: '数据中台' })
+    expect(made).toMatchObject({ eventTypes: ['*'], node: { code: 'P' }, status: 'enabled', algorithm: 'v1', ordered: false, ratePerSecond: null, app: app.clientId })
+    expect(secret).toMatch(/^whsec_[A-Za-z0-9+/]{43}=$/)
+    expect(JSON.stringify(await endpoint(id))).not.toContain(secret)
+    const [kept] = await rows<{ sealed: Buffer }>('SELECT sealed FROM webhook_secret WHERE "endpointId" = $1', [id])
+    expect(kept!.sealed.includes(Buffer.from(secret!.slice(6), 'base64'))).toBe(false)
+    expect(kept!.sealed.includes(secret!)).toBe(false)
+    // moved to another endpoint it does not open, and nothing is sent unsigned
+    const other = await create()
+    await database.owner.query('UPDATE webhook_secret SET sealed = $1 WHERE "endpointId" = $2', [kept!.sealed, other.id])
+    sender = startSender({ db: database.db, keyring, egress, log: pino({ level: 'silent' }) })
+    await filed()
+    await deliverAll()
+    expect(sent).toHaveLength(1)
+    expect(await deliveries(other.id)).toMatchObject([{ state: 'pending', attempts: [{ status: null, reason: 'unsigned' }] }])
+  })
+
+  test.each<[string, Partial<NewEndpoint>, string, string]>([
+    ['an unknown type', { eventTypes: ['request.*', 'request.eaten'] }, 'validation-failed', '/eventTypes/1'],
+    ['a wildcard in the middle', { eventTypes: ['request.fi*'] }, 'validation-failed', '/eventTypes/0'],
+    ['the test type', { eventTypes: ['webhook.test'] }, 'validation-failed', '/eventTypes/0'],
+    ['a short secret', { secret: 'whsec_c2hvcnQ=' }, 'validation-failed', '/secret'],
+    ['a secret of the other kind', { secret: `whsec_${Buffer.alloc(32, 1).toString('base64')}`, algorithm: 'v1a' }, 'validation-failed', '/secret'],
+    ['an unknown node', { node: 'NOWHERE' }, 'node-unknown', '/node'],
+  ])('is refused with %s, where it is', async (_, input, code, pointer) => {
+    await expect(create(input)).rejects.toEqual(problem(code, pointer))
+    expect(await rows('SELECT FROM webhook_endpoint WHERE "tenantId" = $1', [town.tenantId])).toEqual([])
+  })
+
+  test('is refused where the guard refuses its URL, when it is made and when it is changed', async () => {
+    const guarded = { ...deps(), egress: { check: async (url: string) => (url.includes('10.') ? 'address' as const : undefined) } }
+    await expect(town.inside(() => createEndpoint(guarded, { url: 'https://10.0.0.1/', eventTypes: ['*'] }, app))).rejects.toEqual(problem('validation-failed', '/url'))
+    const { id } = await create()
+    await expect(town.inside(() => updateEndpoint(guarded, id, { url: 'https://10.0.0.1/' }, app))).rejects.toEqual(problem('validation-failed', '/url'))
+    expect(await town.inside(() => updateEndpoint(guarded, id, { url: 'https://b.test/', ratePerSecond: 5, description: '乙' }, app))).toMatchObject({ url: 'https://b.test/', ratePerSecond: 5, description: '乙', eventTypes: ['*'] })
+    expect(await town.inside(() => updateEndpoint(guarded, id, { ratePerSecond: null }, app))).toMatchObject({ url: 'https://b.test/', ratePerSecond: null, description: '乙' })
+  })
+
+  test('is its app\'s, and theirs who administer its place: nobody else finds it', async () => {
+    const mine = await create({ node: 'B' })
+    const theirs = await create({ node: 'B' }, await town.app())
+    const atRoot = await create({}, await town.app())
+    const byAdmin = await create({ node: 'P' }, admin)
+    const list = (actor: AppActor | PersonActor) => town.inside(() => listEndpoints({ db: database.db }, { limit: 50 }, actor)).then(({ data }) => data.map(({ id }) => id))
+    expect(await list(app)).toEqual([mine.id])
+    expect(await list(admin)).toEqual([byAdmin.id, theirs.id, mine.id])
+    await expect(endpoint(theirs.id)).rejects.toEqual(problem('not-found'))
+    await expect(endpoint(atRoot.id, admin)).rejects.toEqual(problem('not-found'))
+    expect(await endpoint(mine.id, admin)).toMatchObject({ id: mine.id })
+    const elsewhere = await town.person({ at: 'U', can: ['administer'] })
+    for (const stranger of [elsewhere, staff, resident, await town.app()]) {
+      for (const work of [
+        () => readEndpoint(database.db, mine.id, stranger), () => updateEndpoint(deps(), mine.id, { ordered: true }, stranger), () => pauseEndpoint(database.db, mine.id, stranger),
+        () => resumeEndpoint(database.db, mine.id, stranger), () => disableEndpoint(database.db, mine.id, stranger), () => rotateSecret(deps(), mine.id, undefined, stranger),
+        () => sendTest(database.db, mine.id, stranger), () => listDeliveries(database.db, mine.id, { limit: 1 }, stranger), () => redeliver(database.db, mine.id, mine.id, stranger),
+        () => replay(database.db, mine.id, { from: new Date(0), to: new Date(1) }, stranger),
+      ]) await expect(town.inside<Promise<unknown>>(work)).rejects.toEqual(problem('not-found'))
+    }
+    await expect(create({ node: 'C' }, elsewhere)).rejects.toEqual(problem('forbidden'))
+    await expect(create({}, admin)).rejects.toEqual(problem('forbidden'))
+    await expect(list(staff)).rejects.toEqual(problem('forbidden'))
+    const neighbour = await testPlace(database, {}, `N${round++}`)
+    await expect(neighbour.inside(() => readEndpoint(database.db, mine.id, app))).rejects.toEqual(problem('not-found'))
+  })
+})
+
+describe('the fan-out', () => {
+  test('goes by place and by type, once, and to nobody else', async () => {
+    const [all, atBuilding, accepted, both] = await Promise.all([create(), create({ node: 'B' }), create({ eventTypes: ['request.accepted'] }), create({ eventTypes: ['request.filed', 'request.*'], node: 'P' })])
+    const neighbour = await testPlace(database, {}, `N${round++}`)
+    const foreign = await create({}, await neighbour.app(), neighbour)
+    const low = await filed('U')
+    await filed('C')
+    await town.inside(() => act(database.db, 'accept', low.id, {}, staff))
+    await relayed()
+    expect(await fanOutOnce(database.db)).toMatchObject({ planned: 3 + 2 + 1 + 2 })
+    const types = async (id: string) => (await rows<{ type: string }>('SELECT type FROM webhook_delivery WHERE "endpointId" = $1 ORDER BY position', [id])).map(({ type }) => type)
+    expect(await types(all.id)).toEqual(['request.filed', 'request.filed', 'request.accepted'])
+    expect(await types(atBuilding.id)).toEqual(['request.filed', 'request.accepted'])
+    expect(await types(accepted.id)).toEqual(['request.accepted'])
+    expect(await types(both.id)).toEqual(['request.filed', 'request.accepted'])
+    expect(await types(foreign.id)).toEqual([])
+    // read again from the beginning, by two at once: nothing comes twice
+    await database.owner.query(`UPDATE cursor SET position = 0 WHERE name = 'webhooks'`)
+    expect((await Promise.all([fanOutOnce(database.db), fanOutOnce(database.db)])).map(({ planned }) => planned)).toEqual([0, 0])
+    // who comes later hears only of what comes later
+    const late = await create()
+    await database.owner.query(`UPDATE cursor SET position = 0 WHERE name = 'webhooks'`)
+    await fanOutOnce(database.db)
+    expect(await types(late.id)).toEqual([])
+  })
+
+  test('takes the cursor and the deliveries together: after a crash in between both are as before', async () => {
+    const { id } = await create()
+    await filed()
+    await relayed()
+    await database.owner.query(`ALTER TABLE cursor ADD CONSTRAINT crash CHECK (false) NOT VALID`)
+    try {
+      await expect(fanOutOnce(database.db)).rejects.toThrow()
+    } finally {
+      await database.owner.query('ALTER TABLE cursor DROP CONSTRAINT crash')
+    }
+    expect(await states(id)).toEqual([])
+    await fanOutOnce(database.db)
+    expect(await states(id)).toEqual(['pending'])
+  })
+})
+
+describe('a message', () => {
+  test('is signed so that others\' code verifies it, and says what the feed says', async () => {
+    const { secret } = await create()
+    const { number } = await filed()
+    await deliverAll()
+    const [{ headers, body }] = sent as [Request]
+    const told = new Webhook(secret!).verify(body, headers)
+    const { data } = await town.inside(() => feed(database.db, { limit: 10 }, app))
+    expect(told).toEqual(JSON.parse(JSON.stringify(data[0])))
+    expect(Object.keys(told as object).sort()).toEqual(['cycle', 'from', 'id', 'item', 'kind', 'links', 'node', 'number', 'occurredAt', 'requestId', 'seq', 'state', 'type', 'version'])
+    expect(body).toContain(number)
+    expect(body).not.toContain('下棋')
+    expect(headers).toMatchObject({ 'content-type': 'application/json' })
+    expect(() => new Webhook(secret!).verify(body.replace('"cycle":1', '"cycle":2'), headers)).toThrow()
+    expect(() => new Webhook(secret!).verify(body, { ...headers, 'webhook-id': crypto.randomUUID() })).toThrow()
+  })
+
+  test('by Ed25519 verifies with the public key, and the private one is never shown', async () => {
+    const { secret, secrets } = await create({ algorithm: 'v1a' })
+    expect(secret).toBeNull()
+    await filed()
+    await deliverAll()
+    const [{ headers, body }] = sent as [Request]
+    const key = createPublicKey({ key: { kty: 'OKP', crv: 'Ed25519', x: Buffer.from(secrets[0]!.publicKey!.slice(5), 'base64').toString('base64url') }, format: 'jwk' })
+    const [version, signature] = headers['webhook-signature']!.split(',')
+    expect(version).toBe('v1a')
+    expect(verify(null, Buffer.from(`${headers['webhook-id']}.${headers['webhook-timestamp']}.${body}`), key, Buffer.from(signature!, 'base64'))).toBe(true)
+  })
+
+  test('is signed by old and new secret for a day, three at most', async () => {
+    const made = await create()
+    const verifies = (secret: string | null) => {
+      try {
+        return Boolean(new Webhook(secret!).verify(sent.at(-1)!.body, sent.at(-1)!.headers))
+      } catch {
+        return false
+      }
+    }
+    const secrets = [made.secret]
+    for (let turn = 0; turn < 3; turn++) {
+      secrets.push((await town.inside(() => rotateSecret(deps(), made.id, undefined, app))).secret)
+      await filed()
+      await deliverAll()
+      expect(secrets.map(verifies)).toEqual(secrets.map((_, index) => index > secrets.length - 4))
+    }
+    const shown = (await endpoint(made.id)).secrets
+    expect(shown.map(({ expiresAt }) => expiresAt !== null)).toEqual([false, true, true])
+    // a day later only the newest signs, and one more rotation forgets what has expired
+    await database.owner.query(`UPDATE webhook_secret SET "expiresAt" = "expiresAt" - interval '24 hours' WHERE "endpointId" = $1`, [made.id])
+    await filed()
+    await deliverAll()
+    expect(secrets.map(verifies)).toEqual([false, false, false, true])
+    const brought = `whsec_${Buffer.alloc(24, 7).toString('base64')}`
+    expect((await town.inside(() => rotateSecret(deps(), made.id, brought, app))).secret).toBe(brought)
+    expect(await rows('SELECT FROM webhook_secret WHERE "endpointId" = $1 AND sealed IS NOT NULL', [made.id])).toHaveLength(2)
+  })
+})
+
+describe('a delivery', () => {
+  test('is tried again by the schedule under the same id, and is exhausted after twelve', async () => {
+    answer = () => answered(500, { excerpt: 'no\u0000 \ud800' })
+    const { id } = await create()
+    await filed()
+    for (let attempt = 1; attempt <= 12; attempt++) {
+      await deliverAll()
+      const [{ state, attempts, nextAt }] = (await deliveries(id)) as [Awaited<ReturnType<typeof deliveries>>[0]]
+      expect(attempts).toHaveLength(attempt)
+      expect(state).toBe(attempt < 12 ? 'pending' : 'exhausted')
+      if (attempt === 1) expect(nextAt!.getTime() - attempts[0]!.at.getTime()).toSatisfy((ms: number) => ms >= 3_900 && ms <= 7_000)
+      await now()
+    }
+    expect(new Set(sent.map(({ headers }) => headers['webhook-id'])).size).toBe(1)
+    expect(sent).toHaveLength(12)
+    expect((await deliveries(id))[0]!.attempts.at(-1)).toMatchObject({ number: 12, status: 500, reason: null })
+    expect(await endpoint(id)).toMatchObject({ failures: 12, status: 'enabled', warnings: 0 })
+    answer = () => ANSWERED
+    await filed()
+    await deliverAll()
+    expect(await endpoint(id)).toMatchObject({ failures: 0, failingSince: null })
+  })
+
+  test.each<[string, Outcome, number, number, boolean]>([
+    ['429 with seconds', answered(429, { retryAfter: '100' }), 100, 125, true],
+    ['503 with more than a day', answered(503, { retryAfter: '999999' }), 86_000, 86_400, true],
+    ['429 with nonsense', answered(429, { retryAfter: 'soon' }), 4, 6, true],
+    ['429 with less than the schedule', answered(429, { retryAfter: '0' }), 5, 6, true],
+    ['a redirect', answered(302), 4, 6, false],
+    ['a refusal of our own guard', { kind: 'refused', reason: 'address' }, 4, 6, false],
+    ['silence', { kind: 'failed', reason: 'timeout', ms: 20_000 }, 4, 6, false],
+  ])('waits after %s, and its endpoint with it where the receiver asks', async (_, outcome, least, most, holds) => {
+    answer = () => outcome
+    const { id } = await create()
+    await filed()
+    await deliverAll()
+    const [waits] = await rows<{ delivery: number; endpoint: number }>(`SELECT extract(epoch FROM d."nextAt" - wishwall_now())::float8 AS delivery, extract(epoch FROM e."paceAt" - wishwall_now())::float8 AS endpoint
+      FROM webhook_delivery d JOIN webhook_endpoint e ON e.id = d."endpointId" WHERE e.id = $1`, [id])
+    expect(waits!.delivery).toBeGreaterThan(least - 2)
+    expect(waits!.delivery).toBeLessThanOrEqual(most)
+    expect(waits!.endpoint > 0).toBe(holds)
+    const said = outcome.kind === 'answer' ? { status: outcome.status } : { status: null, reason: outcome.reason }
+    expect((await deliveries(id))[0]!.attempts).toMatchObject([said])
+  })
+
+  test('of a worker that died is sent again when its lease ends; what the dead one still writes is void', async () => {
+    const { id } = await create()
+    await filed()
+    await relayed()
+    await fanOutOnce(database.db)
+    const [first] = await claimDeliveries(database.db, { healthy: 10, failing: 10 }, 25_000)
+    expect(await claimDeliveries(database.db, { healthy: 10, failing: 10 }, 25_000)).toEqual([])
+    await database.owner.query(`UPDATE webhook_delivery SET "nextAt" = wishwall_now() - interval '1 second' WHERE state = 'delivering'`)
+    const [second] = await claimDeliveries(database.db, { healthy: 10, failing: 10 }, 25_000)
+    expect(second).toMatchObject({ id: first!.id, claim: first!.claim + 1, attempts: 0 })
+    expect(bodyOf(second!)).toBe(bodyOf(first!))
+    expect(JSON.parse(bodyOf(first!))).toEqual(JSON.parse(JSON.stringify(eventOf(first!.event!))))
+    await recordAttempts(database.db, [resultOf(first!, answered(500), 1, Math.random)])
+    expect(await deliveries(id)).toMatchObject([{ state: 'delivering', attempts: [] }])
+    await recordAttempts(database.db, [resultOf(second!, ANSWERED, 1, Math.random)])
+    await recordAttempts(database.db, [resultOf(second!, ANSWERED, 1, Math.random)])
+    expect(await deliveries(id)).toMatchObject([{ state: 'delivered', attempts: [{ number: 2, status: 204 }] }])
+  })
+
+  test('of an erased event is not sent, and cannot be sent again', async () => {
+    const { id } = await create()
+    await filed()
+    await relayed()
+    await fanOutOnce(database.db)
+    await database.owner.query('DELETE FROM feed WHERE "tenantId" = $1', [town.tenantId])
+    await deliverAll()
+    const [{ id: delivery, ...row }] = (await deliveries(id)) as [Awaited<ReturnType<typeof deliveries>>[0]]
+    expect(row).toMatchObject({ state: 'exhausted', event: null, attempts: [{ reason: 'erased' }] })
+    expect(sent).toEqual([])
+    await expect(town.inside(() => redeliver(database.db, id, delivery, app))).rejects.toEqual(problem('event-erased'))
+  })
+})
+
+describe('many deliveries', () => {
+  test('of one endpoint: few at a time at first, more as it goes well, one after failures', async () => {
+    let under = 0
+    const most: number[] = []
+    answer = async () => {
+      most.push(++under)
+      await new Promise((resolve) => setTimeout(resolve, 5))
+      under -= 1
+      return sent.length > 60 ? answered(500) : ANSWERED
+    }
+    await create()
+    await Promise.all(Array.from({ length: 120 }, () => filed()))
+    await deliverAll()
+    expect(Math.max(...most.slice(0, 4))).toBeLessThanOrEqual(4)
+    expect(Math.max(...most)).toBeLessThanOrEqual(32)
+    expect(Math.max(...most)).toBeGreaterThan(8)
+    expect(most.slice(-4)).toEqual([1, 1, 1, 1])
+  })
+
+  test('of several endpoints: those that hang hold up nobody', async () => {
+    answer = ({ url }) => (url.includes('hang') ? new Promise(() => {}) : ANSWERED)
+    const hanging = await Promise.all(Array.from({ length: 9 }, (_, index) => create({ url: `https://hang${index}.test/` })))
+    const good = await create()
+    await Promise.all(Array.from({ length: 30 }, () => filed()))
+    await relayed()
+    sender = startSender({ db: database.db, keyring, egress, log })
+    for (let tries = 0; tries < 100 && (tries === 0 || (await states(good.id)).some((state) => state !== 'delivered')); tries++) await sender.wake().then(() => new Promise((resolve) => setTimeout(resolve, 20)))
+    expect(await states(good.id)).toEqual(Array.from({ length: 30 }, () => 'delivered'))
+    for (const { id } of hanging) expect((await states(id)).filter((state) => state === 'delivering')).toHaveLength(4)
+    await sender.stop(0)
+    sender = undefined
+  })
+
+  test('of an ordered endpoint come one by one in the feed\'s order, whatever fails', async () => {
+    let failures = 0
+    let under = 0
+    answer = async ({ headers }) => {
+      expect(++under).toBe(1)
+      await new Promise((resolve) => setTimeout(resolve, 1))
+      under -= 1
+      return headers['webhook-id']!.charCodeAt(35) % 3 === 0 && failures++ < 30 ? answered(500) : ANSWERED
+    }
+    const { id } = await create({ ordered: true })
+    for (let wish = 0; wish < 20; wish++) await filed()
+    // some fail to the end: then the next has its turn
+    for (let turn = 0; turn < 60 && (turn === 0 || (await states(id)).includes('pending')); turn++) {
+      await deliverAll()
+      await now()
+    }
+    expect(new Set(await states(id))).toEqual(new Set(failures > 12 ? ['delivered', 'exhausted'] : ['delivered']))
+    const { data } = await town.inside(() => feed(database.db, { limit: 100 }, app))
+    const heard = sent.map(({ body }) => (JSON.parse(body) as { id: string }).id)
+    expect(heard.filter((event, index) => event !== heard[index - 1])).toEqual(data.map((event) => event.id))
+    expect(heard.length).toBeGreaterThan(20)
+  })
+
+  test('keep to the endpoint\'s rate, over all workers', async () => {
+    const { id } = await create({ ratePerSecond: 10 })
+    await Promise.all(Array.from({ length: 40 }, () => filed()))
+    await relayed()
+    await fanOutOnce(database.db)
+    await database.owner.query('UPDATE webhook_endpoint SET width = 32 WHERE id = $1', [id])
+    const started = performance.now()
+    const others = [1, 2, 3].map(() => startSender({ db: database.db, keyring, egress, log }))
+    const counts: number[] = []
+    while (performance.now() - started < 1_900) {
+      await Promise.all(others.map((one) => one.wake()))
+      counts.push(sent.length)
+      await new Promise((resolve) => setTimeout(resolve, 50))
+    }
+    const seconds = (performance.now() - started) / 1000
+    await Promise.all(others.map((one) => one.stop()))
+    expect(sent.length).toBeLessThanOrEqual(10 + Math.ceil(seconds * 10))
+    expect(sent.length).toBeGreaterThanOrEqual(12)
+    expect(new Set(sent.map(({ headers }) => headers['webhook-id'])).size).toBe(sent.length)
+  })
+})
+
+describe('an endpoint that is', () => {
+  test('paused lets its deliveries wait, and gets them when it goes on', async () => {
+    const { id } = await create()
+    expect(await town.inside(() => pauseEndpoint(database.db, id, app))).toMatchObject({ status: 'paused' })
+    await filed()
+    await deliverAll()
+    expect([sent.length, await states(id)]).toEqual([0, ['pending']])
+    expect(await town.inside(() => resumeEndpoint(database.db, id, app))).toMatchObject({ status: 'enabled' })
+    await deliverAll()
+    expect([sent.length, await states(id)]).toEqual([1, ['delivered']])
+  })
+
+  test('gone (410) is disabled at once, with all that waits', async () => {
+    answer = () => (sent.length === 1 ? answered(410) : ANSWERED)
+    const { id } = await create({ ordered: true })
+    await filed()
+    await filed()
+    await deliverAll()
+    await filed()
+    await deliverAll()
+    expect(sent).toHaveLength(1)
+    expect(await states(id)).toEqual(['disabled', 'disabled'])
+    expect(await endpoint(id)).toMatchObject({ status: 'disabled', disabledReason: 'gone', disabledAt: expect.any(Date) })
+    await expect(town.inside(() => pauseEndpoint(database.db, id, app))).rejects.toEqual(problem('endpoint-disabled'))
+  })
+
+  test('disabled by its owner ends what waits, and can be tested, resumed and replayed', async () => {
+    answer = () => answered(500)
+    const { id } = await create()
+    const { filedAt } = await filed()
+    await deliverAll()
+    await town.inside(() => disableEndpoint(database.db, id, app))
+    await filed()
+    await relayed()
+    await fanOutOnce(database.db)
+    expect(await states(id)).toEqual(['disabled'])
+    const all = { from: new Date(filedAt.getTime() - 1000), to: (await rows<{ at: Date }>('SELECT wishwall_now() AS at'))[0]!.at }
+    await expect(town.inside(() => replay(database.db, id, all, app))).rejects.toEqual(problem('endpoint-disabled'))
+    answer = () => ANSWERED
+    const trial = await town.inside(() => sendTest(database.db, id, app))
+    expect(trial).toMatchObject({ type: 'webhook.test', state: 'pending', event: null })
+    await deliverAll()
+    expect(await town.inside(() => readDelivery(database.db, id, trial.id, app))).toMatchObject({ state: 'delivered', attempts: [{ status: 204 }] })
+    await town.inside(() => resumeEndpoint(database.db, id, app))
+    expect(await town.inside(() => replay(database.db, id, all, app))).toEqual({ replayed: 2, hasMore: false })
+    await deliverAll()
+    expect(await states(id)).toEqual(['delivered', 'delivered', 'delivered'])
+  })
+
+  test('of a revoked app gets nothing more', async () => {
+    const { id } = await create()
+    await filed()
+    await relayed()
+    await fanOutOnce(database.db)
+    await database.owner.query('UPDATE client SET "revokedAt" = now() WHERE id = $1', [app.clientId])
+    await filed()
+    await relayed()
+    await fanOutOnce(database.db)
+    expect(await claimDeliveries(database.db, { healthy: 10, failing: 10 }, 25_000)).toEqual([])
+    await disableRevoked(database.db)
+    expect(await rows('SELECT status, "disabledReason", (SELECT array_agg(state) FROM webhook_delivery WHERE "endpointId" = e.id) AS states FROM webhook_endpoint e WHERE id = $1', [id]))
+      .toEqual([{ status: 'disabled', disabledReason: 'revoked', states: ['disabled'] }])
+  })
+})
+
+describe('the owner', () => {
+  test('tests once: it is signed like everything else, not tried again, and says nothing of the endpoint\'s health', async () => {
+    answer = () => answered(500)
+    const { id, secret } = await create()
+    const { id: trial } = await town.inside(() => sendTest(database.db, id, app))
+    await deliverAll()
+    expect(new Webhook(secret!).verify(sent[0]!.body, sent[0]!.headers)).toMatchObject({ id: trial, type: 'webhook.test', endpoint: id })
+    expect(await deliveries(id)).toMatchObject([{ state: 'exhausted', attempts: [{ status: 500 }] }])
+    expect(await endpoint(id)).toMatchObject({ failures: 0 })
+    for (let waiting = 0; waiting < 10; waiting++) await town.inside(() => sendTest(database.db, id, app))
+    await expect(town.inside(() => sendTest(database.db, id, app))).rejects.toEqual(problem('limit-reached'))
+  })
+
+  test('has one delivery sent again, under its own id', async () => {
+    const { id } = await create()
+    await filed()
+    await deliverAll()
+    const [{ id: delivery }] = (await deliveries(id)) as [Awaited<ReturnType<typeof deliveries>>[0]]
+    expect(await town.inside(() => redeliver(database.db, id, delivery, app))).toMatchObject({ state: 'pending', endedAt: null })
+    await deliverAll()
+    expect(sent.map(({ headers }) => headers['webhook-id'])).toEqual([delivery, delivery])
+    expect(await deliveries(id)).toMatchObject([{ state: 'delivered', attempts: [{ number: 1 }, { number: 2 }] }])
+    await town.inside(() => disableEndpoint(database.db, id, app))
+    await expect(town.inside(() => redeliver(database.db, id, delivery, app))).rejects.toEqual(problem('endpoint-disabled'))
+    await expect(town.inside(() => redeliver(database.db, id, id, app))).rejects.toEqual(problem('not-found'))
+  })
+
+  test('replays a time range: what was before the endpoint, what failed and what was delivered before; once', async () => {
+    await filed()
+    const [start] = await rows<{ at: Date }>(`SELECT min(at) AS at FROM outbox WHERE "tenantId" = $1`, [town.tenantId])
+    await relayed()
+    const { id } = await create()
+    await filed()
+    await deliverAll()
+    const [{ at: to }] = (await rows<{ at: Date }>(`SELECT wishwall_now() AS at`)) as [{ at: Date }]
+    const range = { from: start!.at, to }
+    const again = () => town.inside(() => replay(database.db, id, range, app))
+    await new Promise((resolve) => setTimeout(resolve, 5))
+    expect(await again()).toEqual({ replayed: 2, hasMore: false })
+    expect(await again()).toEqual({ replayed: 0, hasMore: false })
+    await deliverAll()
+    expect(await again()).toEqual({ replayed: 0, hasMore: false })
+    expect(sent).toHaveLength(3)
+    expect(new Set(sent.map(({ headers }) => headers['webhook-id'])).size).toBe(2)
+    const refuse = (from: Date, until: Date) => expect(town.inside(() => replay(database.db, id, { from, to: until }, app))).rejects.toEqual(problem('validation-failed', '/to'))
+    await refuse(to, to)
+    await refuse(to, new Date(to.getTime() + 3_600_000))
+    await refuse(new Date(to.getTime() - 32 * 86_400_000), to)
+  })
+})
+
+// Last, for it moves the clock.
+describe('an endpoint that fails', () => {
+  test('is warned after one day and after three, and disabled after five; a failure now and then is not enough', async () => {
+    answer = ({ url }) => answered(url.includes('rare') && sent.length > 40 ? 204 : 500)
+    const start = new Date()
+    const { id } = await create()
+    for (let wish = 0; wish < 19; wish++) await filed()
+    await deliverAll()
+    const once = async (days: number, minutes = 0) => {
+      await sender?.stop()
+      sender = undefined
+      await database.setClock(new Date(start.getTime() + days * 86_400_000 + minutes * 60_000).toISOString())
+      while (await database.owner.query('SELECT 1').then(() => false, () => true)); // its connections were cut
+      await database.owner.query(`UPDATE webhook_delivery SET "nextAt" = "nextAt" + interval '100 years' WHERE state = 'pending'`)
+      await filed()
+      await deliverAll()
+      return endpoint(id)
+    }
+    expect(await once(0.9)).toMatchObject({ status: 'enabled', warnings: 0, failures: 20 })
+    expect(await once(1.1)).toMatchObject({ status: 'enabled', warnings: 1 })
+    expect(await once(3.1)).toMatchObject({ status: 'enabled', warnings: 2 })
+    expect(await once(4.9)).toMatchObject({ status: 'enabled', warnings: 2, failures: 23 })
+    const seldom = await create()
+    expect(await once(5.1)).toMatchObject({ status: 'disabled', disabledReason: 'failing', failures: 24 })
+    expect(new Set(await states(id))).toEqual(new Set(['disabled']))
+    await once(11)
+    expect(await endpoint(seldom.id)).toMatchObject({ status: 'enabled', failures: 2, warnings: 2 })
+  })
+})
