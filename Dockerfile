@@ -18,8 +18,8 @@ RUN npm ci --omit=dev --ignore-scripts \
 FROM node:24-slim
 ENV NODE_ENV=production HOST=0.0.0.0
 WORKDIR /app
-# A volume that is mounted here is its user's, so that `keyring:create` can write into it.
-RUN install -d -o node -g node -m 700 /keyring
+# A volume that is mounted here is its user's, so that `keyring:create` and uploads can write into it.
+RUN install -d -o node -g node -m 700 /keyring /files
 COPY --from=modules /app/node_modules node_modules
 COPY --from=build /app/dist dist
 COPY package.json ./

@@ -28,7 +28,7 @@ describe.each(inject('queues'))('with jobs on $kind', ({ redisUrl }) => {
 
   beforeAll(async () => {
     database = await freshDatabase()
-    town = await testPlace(database, { limits: { ...DEFAULT_POLICY.limits, accept: '2h' }, rungEvery: '24h', remindAt: [0.5] })
+    town = await testPlace(database, { limits: { ...DEFAULT_POLICY.limits, accept: '2h' }, rungEvery: '24h', reminders: [{ share: 0.5 }] })
     ;[resident, dispatcher, member, head, inspector, firm] = await Promise.all([
       town.person(), town.person({ can: ['view', 'dispatch', 'publish'] }), town.person({ kinds: ['party_member'] }),
       town.person({ at: 'B', can: ['view', 'supervise'] }), town.person({ at: 'S', can: ['view', 'supervise'] }), town.person({ at: 'P', can: ['view', 'handle'] }),
@@ -121,6 +121,6 @@ describe.each(inject('queues'))('with jobs on $kind', ({ redisUrl }) => {
       return found.rows[0]!.waiting === 0 && found
     })
     expect(feed).toMatchObject({ fed: feed!.events, distinct: feed!.events, inversions: 0 })
-    await eventually(async () => (await database.owner.query<{ done: boolean }>(`SELECT bool_and(position = (SELECT max(position) FROM feed)) AS done FROM cursor`)).rows[0]!.done)
+    await eventually(async () => (await database.owner.query<{ done: boolean }>(`SELECT bool_and(position = (SELECT max(position) FROM feed)) AS done FROM cursor WHERE name <> 'calendar-year'`)).rows[0]!.done)
   })
 })

@@ -1,7 +1,8 @@
 import { v7 as uuidv7 } from 'uuid'
 import type { PersonActor } from '../src/domain/actor.ts'
 import type { Capability } from '../src/domain/machine.ts'
-import { DEFAULT_POLICY, type Policy } from '../src/domain/policy.ts'
+import type { z } from 'zod'
+import { DEFAULT_POLICY, type policySchema } from '../src/domain/policy.ts'
 import { DEFAULT_SETTINGS } from '../src/domain/settings.ts'
 import { personActor } from '../src/service/actors.ts'
 import { inTenant } from '../src/service/db.ts'
@@ -14,12 +15,16 @@ export interface TestPlace {
   /** A person with these capabilities at a node. */
   person(options?: { at?: keyof TestPlace['node']; can?: Capability[]; kinds?: string[] }): Promise<PersonActor>
   app(): Promise<{ kind: 'app'; clientId: string }>
+  /** An organisation at the compound, by code. */
+  organisation(code: string): Promise<string>
+  /** Who acts for it. */
+  agentOf(organisation: string): Promise<PersonActor>
   inside<T>(run: () => T): T
 }
 
 const LEVELS = ['street', 'community', 'compound', 'building', 'unit']
 
-export async function testPlace(database: TestDatabase, policy: Partial<Policy> = {}, code = 'TEST'): Promise<TestPlace> {
+export async function testPlace(database: TestDatabase, policy: z.input<typeof policySchema> = {}, code = 'TEST'): Promise<TestPlace> {
   const { owner } = database
   const tenantId = uuidv7()
   const inside = <T>(run: () => T): T => inTenant(tenantId, run)
@@ -65,5 +70,19 @@ export async function testPlace(database: TestDatabase, policy: Partial<Policy> 
     return { kind: 'app', clientId }
   }
 
-  return { tenantId, node, person, app, inside }
+  async function organisation(orgCode: string): Promise<string> {
+    const id = uuidv7()
+    await owner.query(`INSERT INTO organisation ("tenantId", id, "nodeId", code, name, kind) VALUES ($1, $2, $3, $4, $4, 'property')`, [tenantId, id, node.P, orgCode])
+    return id
+  }
+
+  async function agentOf(organisationId: string): Promise<PersonActor> {
+    const { id } = await person()
+    await owner.query(`INSERT INTO role ("tenantId", code, name, capabilities) VALUES ($1, 'agent', 'agent', '{handle}') ON CONFLICT DO NOTHING`, [tenantId])
+    await owner.query(`INSERT INTO duty ("tenantId", id, "personId", "roleCode", "nodeId", "organisationId", "from") VALUES ($1, $2, $3, 'agent', $4, $5, '2020-01-01Z')`, [tenantId, uuidv7(), id, node.P, organisationId])
+    database.db.memory.clear()
+    return (await inside(() => personActor(database.db, id, null)))!
+  }
+
+  return { tenantId, node, person, app, organisation, agentOf, inside }
 }

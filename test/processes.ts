@@ -70,7 +70,7 @@ export interface Answer {
   body: Record<string, any>
 }
 
-export async function call(origin: string, token: string, method: 'GET' | 'POST', path: string, body?: object, headers: Record<string, string> = {}): Promise<Answer> {
+export async function call(origin: string, token: string, method: 'GET' | 'POST' | 'PUT', path: string, body?: object, headers: Record<string, string> = {}): Promise<Answer> {
   const answer = await fetch(`${origin}${path}`, {
     method, headers: { authorization: `Bearer ${token}`, ...(body ? { 'content-type': 'application/json' } : {}), ...headers },
     ...(body ? { body: JSON.stringify(body) } : {}),

@@ -14,7 +14,7 @@ export interface Heard {
   verified: boolean
   /** Milliseconds since 1970. */
   at: number
-  /** How often this id had come before. */
+  /** How often this id had come to this name before. */
   before: number
 }
 
@@ -91,8 +91,8 @@ export async function startReceiver(): Promise<Receiver> {
     const body = Buffer.concat(chunks).toString()
     const [, behaviour = 'ok', name = ''] = request.url!.split('/')
     const id = String(request.headers['webhook-id'])
-    const before = times.get(id) ?? 0
-    times.set(id, before + 1)
+    const before = times.get(`${name} ${id}`) ?? 0
+    times.set(`${name} ${id}`, before + 1)
     const message: Heard = { name, id, body: JSON.parse(body) as Heard['body'], verified: verifies(secrets.get(name), body, request), at: Date.now(), before }
     heard.push(message)
     const answer: Answer = BEHAVIOURS[behaviour as Behaviour]

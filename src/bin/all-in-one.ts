@@ -4,7 +4,7 @@ import pg from 'pg'
 import { openDatabase } from '../service/db.ts'
 import type { Keyring } from '../service/keyring.ts'
 import { migrate } from '../service/migrate.ts'
-import { databaseOf, failing, furnish, logger, openHouse, portFree, startApi, startWorker, type House } from './compose.ts'
+import { databaseOf, failing, furnish, logger, openHouse, portFree, startApi, startMetrics, startWorker, type House } from './compose.ts'
 import { readConfig, type Config } from './config.ts'
 import { seedDemo, type DemoFile } from './demo.ts'
 import { startEmbeddedPostgres, type EmbeddedPostgres } from './embedded-postgres.ts'
@@ -20,6 +20,7 @@ export const start = (): Promise<void> => run(async (started) => {
   await portFree(config)
   const house = config.DATABASE_URL === undefined ? await embedded(config, log, started) : await openHouse(config, log)
   started(databaseOf(house))
+  await startMetrics(house, started)
   const address = await startApi(house, started)
   const demo = config.DATABASE_URL === undefined ? await demoAt(join(resolve(config.WISHWALL_DATA), 'demo.json'), address) : undefined
   await startWorker(house, started)

@@ -4,10 +4,11 @@ import { parseArgs } from 'node:util'
 import { inTenant, openDatabase, type Db } from '../service/db.ts'
 import { generateKeyring } from '../service/keyring.ts'
 import { migrate } from '../service/migrate.ts'
-import { createPerson, grantDuty } from '../service/people.ts'
+import { grantDuty } from '../service/appointments.ts'
+import { createPerson } from '../service/people.ts'
 import { createTenant } from '../service/provision.ts'
 import { allTenants, rootOf } from '../service/tenants.ts'
-import { failing, logger, openHouse, startApi, startWorker, databaseOf } from './compose.ts'
+import { failing, logger, openHouse, startApi, startMetrics, startWorker, databaseOf } from './compose.ts'
 import { Failure, readConfig } from './config.ts'
 import { keyringFrom } from './keyring-file.ts'
 import { run } from './run.ts'
@@ -24,11 +25,13 @@ export const COMMANDS: Record<string, Command> = {
   api: { says: 'the HTTP API', run: () => run(async (started) => {
     const house = await opened()
     started(databaseOf(house))
+    await startMetrics(house, started)
     house.log.info({ address: await startApi(house, started) }, 'listening')
   }) },
   worker: { says: 'deadlines, feed and notifications', run: () => run(async (started) => {
     const house = await opened()
     started(databaseOf(house))
+    await startMetrics(house, started)
     await startWorker(house, started)
     house.log.info({ queues: house.backend.kind }, 'working')
   }) },

@@ -1,19 +1,33 @@
 import { once } from 'node:events'
-import { createServer } from 'node:net'
+import { createServer, type AddressInfo } from 'node:net'
+import { join, resolve } from 'node:path'
 import type { FastifyInstance } from 'fastify'
 import { pino, type Logger } from 'pino'
 import { buildApp } from '../http/app.ts'
 import { authentication } from '../http/auth.ts'
+import { attachmentRoutes } from '../http/routes/attachments.ts'
+import { calendarRoutes } from '../http/routes/calendar.ts'
+import { candidateRoutes } from '../http/routes/candidates.ts'
+import { clientRoutes } from '../http/routes/clients.ts'
+import { dutyRoutes } from '../http/routes/duties.ts'
+import { enrolmentRoutes } from '../http/routes/enrolments.ts'
 import { eventCatalogueRoutes, webhookOperations } from '../http/routes/event-catalogue.ts'
 import { eventRoutes } from '../http/routes/events.ts'
 import { healthRoutes } from '../http/routes/health.ts'
 import { itemRoutes } from '../http/routes/items.ts'
 import { meRoutes } from '../http/routes/me.ts'
+import { metricsRoutes, metricsServer } from '../http/routes/metrics.ts'
 import { nodeRoutes } from '../http/routes/nodes.ts'
 import { notificationRoutes } from '../http/routes/notifications.ts'
 import { oauthRoutes } from '../http/routes/oauth.ts'
+import { policyRoutes } from '../http/routes/policies.ts'
+import { operationRoutes } from '../http/routes/operations.ts'
 import { organisationRoutes } from '../http/routes/organisations.ts'
+import { peopleRoutes } from '../http/routes/people.ts'
+import { quietHoursRoutes } from '../http/routes/quiet-hours.ts'
 import { requestRoutes } from '../http/routes/requests.ts'
+import { robotRoutes } from '../http/routes/robots.ts'
+import { skillRoutes } from '../http/routes/skills.ts'
 import { streamRoutes } from '../http/routes/stream.ts'
 import { wallRoutes } from '../http/routes/wall.ts'
 import { webhookRoutes } from '../http/routes/webhooks.ts'
@@ -22,13 +36,22 @@ import { startSender } from '../jobs/deliver.ts'
 import { openJobs } from '../jobs/enqueue.ts'
 import { startLoops } from '../jobs/loops.ts'
 import { QUEUES } from '../jobs/queues.ts'
+import { startRobots } from '../jobs/robots.ts'
 import { startWorkers } from '../jobs/worker.ts'
 import { openEgress, type Egress } from '../outside/egress.ts'
+import { openImages } from '../outside/image.ts'
+import { openMetrics, type Metrics } from '../outside/metrics.ts'
+import { openRobots } from '../outside/robots.ts'
+import { spool } from '../outside/spool.ts'
+import { openStorage, type Storage } from '../outside/storage.ts'
+import { workbooks } from '../outside/workbook.ts'
 import { Problem } from '../domain/problems.ts'
 import { openDatabase, type Db } from '../service/db.ts'
+import { figures } from '../service/figures.ts'
 import { assertReadsChinese, lifeSigns } from '../service/health.ts'
 import type { Keyring } from '../service/keyring.ts'
 import { Lockout } from '../service/lockout.ts'
+import { Turns } from '../service/turns.ts'
 import { Failure, type Config } from './config.ts'
 import { keyringFrom } from './keyring-file.ts'
 import type { Stoppable } from './run.ts'
@@ -41,6 +64,9 @@ export interface House {
   keyring: Keyring
   databaseUrl: string
   backend: Backend
+  files: Storage
+  /** Where somebody reads them. */
+  metrics?: Metrics | undefined
 }
 
 /** JSON when a machine reads it, words when a person does. */
@@ -57,7 +83,9 @@ export async function openHouse(config: Config, log: Logger): Promise<House> {
 export async function furnish({ config, log, databaseUrl, keyring }: Pick<House, 'config' | 'log' | 'databaseUrl' | 'keyring'>): Promise<House> {
   const db = openDatabase({ url: databaseUrl, connections: config.WISHWALL_DATABASE_CONNECTIONS, onError: (error) => log.warn({ err: error }, 'database connection lost') })
   await failing(assertReadsChinese(db))
-  return { config, log, db, keyring, databaseUrl, backend: openBackend({ redisUrl: config.REDIS_URL, databaseUrl, log }) }
+  const files = await storageOf(config)
+  const metrics = config.METRICS_PORT === undefined && config.METRICS_TOKEN === undefined ? undefined : openMetrics(() => figures(db))
+  return { config, log, db, keyring, databaseUrl, files, metrics, backend: openBackend({ redisUrl: config.REDIS_URL, databaseUrl, log }) }
 }
 
 export const databaseOf = (house: House): Stoppable => ({ stop: () => house.db.close() })
@@ -71,21 +99,42 @@ function egressOf({ WISHWALL_ALLOW_LOOPBACK_WEBHOOKS: allowLoopback, WISHWALL_WE
   }
 }
 
+/** Where photos and papers are kept; a folder is made when the first one comes. @throws Failure when S3 is wanted and cannot be */
+export async function storageOf(config: Config): Promise<Storage> {
+  const { WISHWALL_S3_ACCESS_KEY_ID: accessKeyId, WISHWALL_S3_SECRET_ACCESS_KEY: secretAccessKey } = config
+  if ((accessKeyId === undefined) !== (secretAccessKey === undefined)) throw new Failure('WISHWALL_S3_ACCESS_KEY_ID and WISHWALL_S3_SECRET_ACCESS_KEY: one of them is not set')
+  return failing(openStorage({
+    folder: resolve(config.WISHWALL_FILES_DIR ?? join(config.WISHWALL_DATA, 'files')),
+    s3: config.WISHWALL_S3_BUCKET === undefined ? undefined : {
+      bucket: config.WISHWALL_S3_BUCKET, endpoint: config.WISHWALL_S3_ENDPOINT, region: config.WISHWALL_S3_REGION, accessKeyId, secretAccessKey, pathStyle: config.WISHWALL_S3_PATH_STYLE,
+    },
+  }))
+}
+
+/** Pictures that one process decodes at once. */
+const DECODED_AT_ONCE = 2
+
 /** The HTTP door, not yet listening. */
-export function buildApi({ config, log, db, keyring }: Pick<House, 'config' | 'log' | 'db' | 'keyring'>, { checkAnswers = false } = {}): FastifyInstance {
-  const deps = { db, keyring, egress: egressOf(config), clock: Date.now }
+export function buildApi({ config, log, db, keyring, files, metrics }: Pick<House, 'config' | 'log' | 'db' | 'keyring' | 'files' | 'metrics'>, { checkAnswers = false } = {}): FastifyInstance {
+  const egress = egressOf(config)
+  const deps = { db, keyring, egress, robots: openRobots({ egress, hosts: config.WISHWALL_ROBOT_HOSTS }), clock: Date.now, lockout: new Lockout() }
   const app = buildApp({
     log,
     webhooks: webhookOperations,
     trustedProxies: config.WISHWALL_TRUSTED_PROXIES,
+    answered: metrics?.answered,
     checkAnswers,
     routes: [
       authentication(deps),
-      healthRoutes(deps), oauthRoutes({ ...deps, lockout: new Lockout(), passwordGrant: config.WISHWALL_PASSWORD_GRANT }), meRoutes(deps),
-      requestRoutes(deps), notificationRoutes(deps), wallRoutes(deps), nodeRoutes(deps), organisationRoutes(deps), itemRoutes(deps), eventRoutes(deps), streamRoutes(deps),
-      webhookRoutes(deps), eventCatalogueRoutes,
+      healthRoutes(deps), oauthRoutes({ ...deps, passwordGrant: config.WISHWALL_PASSWORD_GRANT }), meRoutes(deps),
+      requestRoutes(deps), notificationRoutes(deps), wallRoutes(deps), nodeRoutes(deps), organisationRoutes(deps), itemRoutes(deps), policyRoutes(deps), eventRoutes(deps), streamRoutes(deps),
+      webhookRoutes(deps), eventCatalogueRoutes, robotRoutes(deps), quietHoursRoutes(deps),
+      calendarRoutes({ ...deps, workbooks }), operationRoutes(deps),
+      peopleRoutes(deps), dutyRoutes(deps), enrolmentRoutes(deps), clientRoutes(deps), skillRoutes(deps), candidateRoutes(deps),
+      attachmentRoutes({ ...deps, files, spool, images: openImages(), turns: new Turns(DECODED_AT_ONCE), quotaMib: config.WISHWALL_QUOTA_MIB }),
     ],
   })
+  if (metrics && config.METRICS_TOKEN !== undefined) app.register(metricsRoutes({ metrics, token: config.METRICS_TOKEN }))
   app.addHook('onClose', () => deps.egress.close())
   return app
 }
@@ -102,6 +151,18 @@ export async function startApi(house: House, started: (part: Stoppable) => void)
   }
 }
 
+/** `/metrics` on a port of its own, where one is set. */
+export async function startMetrics({ config: { HOST: host, METRICS_PORT: port, METRICS_TOKEN: token }, metrics, log }: House, started: (part: Stoppable) => void): Promise<void> {
+  if (port === undefined || !metrics) return
+  const server = metricsServer({ metrics, token }).listen({ host, port })
+  await once(server, 'listening').catch((error: unknown) => { throw unlistenable(error, { HOST: host, PORT: port }, 'METRICS_PORT') })
+  started({ stop: async () => {
+    server.close()
+    server.closeAllConnections()
+  } })
+  log.info({ port: (server.address() as AddressInfo).port }, 'metrics')
+}
+
 /** Says at once what would be found out only after all else is up. */
 export async function portFree({ HOST: host, PORT: port }: Config): Promise<void> {
   const probe = createServer().listen({ host, port })
@@ -110,14 +171,17 @@ export async function portFree({ HOST: host, PORT: port }: Config): Promise<void
   await once(probe, 'close')
 }
 
-function unlistenable(error: unknown, { HOST: host, PORT: port }: Pick<Config, 'HOST' | 'PORT'>): unknown {
+function unlistenable(error: unknown, { HOST: host, PORT: port }: Pick<Config, 'HOST' | 'PORT'>, variable = 'PORT'): unknown {
   const { code } = error as NodeJS.ErrnoException
-  if (code === 'EADDRINUSE') return new Failure(`port ${port} on ${host} is in use; set PORT to another one`)
+  if (code === 'EADDRINUSE') return new Failure(`port ${port} on ${host} is in use; set ${variable} to another one`)
   return code?.startsWith('E') ? new Failure(`cannot listen on ${host}:${port} (${code})`) : error
 }
 
+/** Where a robot's message leads. */
+const linkOf = ({ WISHWALL_REQUEST_LINK: link, HOST: host, PORT: port }: Config): string => link ?? `http://${host}:${port}/v1/requests/{number}`
+
 /** The worker door: queues, and the loops that make good whatever the queues lose. */
-export async function startWorker({ config, backend, db, keyring, log }: House, started: (part: Stoppable) => void): Promise<void> {
+export async function startWorker({ config, backend, db, keyring, files, metrics, log }: House, started: (part: Stoppable) => void): Promise<void> {
   await failing(backend.prepare())
   const life = lifeSigns(db)
   const jobs = openJobs({ backend, queues: QUEUES, log })
@@ -126,9 +190,14 @@ export async function startWorker({ config, backend, db, keyring, log }: House, 
   started({ stop: () => egress.close() })
   const sender = startSender({ db, keyring, egress, log, timeoutMs: config.WISHWALL_WEBHOOK_TIMEOUT_MS, timeFactor: config.WISHWALL_WEBHOOK_TIME_FACTOR })
   started({ stop: () => sender.stop() })
-  const workers = startWorkers({ backend, queues: QUEUES, deps: { db, sender, alive: life.roundTrip }, log, isPermanent: (error) => error instanceof Problem })
+  const robots = startRobots({
+    db, keyring, log, robots: openRobots({ egress, hosts: config.WISHWALL_ROBOT_HOSTS }), link: linkOf(config),
+    timeoutMs: Math.min(10_000, config.WISHWALL_WEBHOOK_TIMEOUT_MS), timeFactor: config.WISHWALL_WEBHOOK_TIME_FACTOR,
+  })
+  started({ stop: () => robots.stop() })
+  const workers = startWorkers({ backend, queues: QUEUES, deps: { db, sender, alive: life.roundTrip }, log, isPermanent: (error) => error instanceof Problem, ...(metrics && { wentRound: metrics.wentRound }) })
   started({ stop: () => workers.stop(5_000) })
-  const loops = startLoops({ db, jobs, sender, log, seen: life.seen })
+  const loops = startLoops({ db, jobs, sender, robots, files, log, metrics, seen: life.seen })
   started({ stop: async () => {
     await loops.stop()
     await life.gone()

@@ -3,6 +3,7 @@ import { z } from 'zod'
 const port = z.coerce.number<string>().int().min(0).max(65535)
 const flag = z.enum(['true', 'false']).transform((value) => value === 'true')
 const list = z.string().transform((value) => value.split(',').map((part) => part.trim()).filter(Boolean))
+const hosts = list.refine((names) => names.every((name) => /^(\[[\da-f:]+\]|[\w.-]+)(:\d{1,5})?$/i.test(name) && URL.canParse(`https://${name}`)), { error: 'not hosts' })
 const url = (protocols: RegExp) => z.url({ protocol: protocols, error: 'not a URL of this kind' })
 
 /** Every setting there is. README's table is held against it, both ways. Empty counts as unset. */
@@ -22,6 +23,18 @@ export const CONFIG = z.object({
   WISHWALL_WEBHOOK_CA_FILE: z.string().optional().describe('PEM of authorities trusted for webhooks besides the public ones'),
   WISHWALL_WEBHOOK_TIMEOUT_MS: z.coerce.number<string>().int().min(1000).max(60_000).default(20_000).describe('How long one attempt to send a webhook may take'),
   WISHWALL_WEBHOOK_TIME_FACTOR: z.coerce.number<string>().positive().max(1).default(1).describe('Shortens the schedule of retries and of giving up: for tests'),
+  WISHWALL_FILES_DIR: z.string().optional().describe('Folder of photos and papers, shared by all processes; unset: `files` under WISHWALL_DATA'),
+  WISHWALL_QUOTA_MIB: z.coerce.number<string>().int().min(1).max(1_000_000).default(5120).describe('Room for the photos and papers of one tenant, in MiB'),
+  WISHWALL_S3_BUCKET: z.string().optional().describe('Private bucket for photos and papers in place of the folder; needs `@aws-sdk/client-s3` and `@aws-sdk/s3-request-presigner`'),
+  WISHWALL_S3_ENDPOINT: url(/^https?$/).optional().describe('S3-compatible service (MinIO, OSS, COS…); unset: AWS'),
+  WISHWALL_S3_REGION: z.string().default('us-east-1').describe('Region of the bucket'),
+  WISHWALL_S3_ACCESS_KEY_ID: z.string().optional().describe('Access key; unset: wherever the AWS SDK finds one'),
+  WISHWALL_S3_SECRET_ACCESS_KEY: z.string().optional().describe('Secret of the access key'),
+  WISHWALL_S3_PATH_STYLE: flag.default(false).describe('Whether the bucket is written into the path (MinIO) and not into the host name'),
+  METRICS_PORT: port.optional().describe('Port of its own for `/metrics`, on HOST, for api and worker alike; unset: none'),
+  METRICS_TOKEN: z.string().min(16).optional().describe('Bearer token for `/metrics`; without it there is no `/metrics` on the port of the API'),
+  WISHWALL_ROBOT_HOSTS: hosts.default([]).describe('Hosts (`host` or `host:port`) of private WeCom, DingTalk or Feishu deployments that group robots may be at, comma separated'),
+  WISHWALL_REQUEST_LINK: z.string().refine((link) => link.includes('{number}') && URL.canParse(link), { error: 'not a URL with {number}' }).optional().describe('Where a robot message leads, with `{number}` (and `{tenant}`) in it; unset: the request at HOST and PORT'),
   LOG_LEVEL: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']).default('info').describe('pino level'),
 })
 

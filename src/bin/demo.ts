@@ -6,13 +6,17 @@ import { createClient } from '../service/clients.ts'
 import { inTenant, type Db } from '../service/db.ts'
 import type { Keyring } from '../service/keyring.ts'
 import { createOrganisation } from '../service/organisations.ts'
-import { affiliate, createPerson, grantDuty } from '../service/people.ts'
+import { affiliate } from '../service/affiliations.ts'
+import { grantDuty } from '../service/appointments.ts'
+import { createPerson } from '../service/people.ts'
 import { createTenant } from '../service/provision.ts'
+import { SHIPPED_POLICIES } from '../domain/shipped.ts'
+import { putPolicy } from '../service/policies.ts'
 import { createNodes } from '../service/tree.ts'
 import { players, type Who } from './demo/cast.ts'
 import { EXAMPLES } from './demo/examples.ts'
 import { ORGANISATIONS, type OrganisationCode } from './demo/organisations.ts'
-import { PLACES, STREET, STREET_NAME } from './demo/places.ts'
+import { COMPOUND, PLACES, STREET, STREET_NAME } from './demo/places.ts'
 import { SERVICES } from './demo/services.ts'
 import { play } from './demo/story.ts'
 import { WISHES } from './demo/wishes.ts'
@@ -28,7 +32,7 @@ export interface DemoFile {
 const SCOPES: Scope[] = ['requests:read', 'requests:write', 'events:read', 'directory:read']
 
 /**
- * 银雀山街道 for trying things out: places, organisations, people with new passwords, one app, and some forty requests
+ * 银雀山街道 for trying things out: places, organisations, people with new passwords, one app, and some eighty requests
  * in every state that the verbs reach. For a database without a tenant.
  */
 export async function seedDemo({ db, keyring }: { db: Db; keyring: Keyring }): Promise<DemoFile> {
@@ -38,6 +42,7 @@ export async function seedDemo({ db, keyring }: { db: Db; keyring: Keyring }): P
       makePlaces(db, rootId), makePeople(db, keyring), createClient(db, { clientId: 'demo-app', name: '示例小程序', scopes: SCOPES }),
     ])
     await giveDuties(db, people, nodes, await makeOrganisations(db))
+    await putPolicy(db, ASKS_BEFORE_STRANGERS_COME, SYSTEM)
     await playStories(db, people, client.id)
     return {
       baseUrl: '',
@@ -45,6 +50,11 @@ export async function seedDemo({ db, keyring }: { db: Db; keyring: Keyring }): P
       people: credentials(people, nodes),
     }
   })
+}
+
+/** In the compound a claim by somebody from elsewhere waits for the branch's word. */
+const ASKS_BEFORE_STRANGERS_COME = {
+  node: COMPOUND, code: 'wish', body: { ...SHIPPED_POLICIES.wish, claims: { ...SHIPPED_POLICIES.wish.claims, approval: ['strangers' as const] } },
 }
 
 type Nodes = Map<string, { id: string; name: string }>

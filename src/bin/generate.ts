@@ -1,7 +1,7 @@
 import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { pino } from 'pino'
 import { constraintsSql, mermaid } from '../domain/derive.ts'
-import { buildApi } from './compose.ts'
+import { buildApi, storageOf } from './compose.ts'
 import { readConfig } from './config.ts'
 import { openDatabase } from '../service/db.ts'
 import { generateKeyring, parseKeyring } from '../service/keyring.ts'
@@ -12,8 +12,9 @@ const ROOT = new URL('../../', import.meta.url)
 const PICTURE = /(<!-- states -->\n)[\s\S]*?(<!-- \/states -->)/
 
 async function document(): Promise<string> {
+  const config = readConfig({})
   const app = buildApi({
-    config: readConfig({}), log: pino({ level: 'silent' }), keyring: parseKeyring(JSON.stringify(generateKeyring())),
+    config, files: await storageOf(config), log: pino({ level: 'silent' }), keyring: parseKeyring(JSON.stringify(generateKeyring())),
     db: openDatabase({ url: 'postgres://nobody@127.0.0.1:1/none' }), // never asked: the routes are only described
   })
   await app.ready()

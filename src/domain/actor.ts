@@ -1,5 +1,5 @@
 import type { Capability, Relation } from './machine.ts'
-import type { Facts } from './request.ts'
+import type { AssignmentRow, Facts } from './request.ts'
 
 export const CLAIMER_KINDS = ['party_member', 'volunteer', 'individual', 'enterprise', 'dual_unit'] as const
 /** 党员、志愿者、爱心人士、爱心企业 (S0) and 双报到单位 (S3). */
@@ -28,6 +28,8 @@ export interface PersonActor {
   clientId: string | null
   duties: HeldDuty[]
   affiliations: HeldAffiliation[]
+  /** Has a login of his own: nobody else acts for him. */
+  hasAccount: boolean
 }
 export interface AppActor {
   kind: 'app'
@@ -56,9 +58,14 @@ export function actsFor(actor: PersonActor, organisationId: string): boolean {
   return actor.duties.some((duty) => duty.organisationId === organisationId && duty.capabilities.includes('handle'))
 }
 
+/** What a duty confers also where it happened, when another node has become responsible: sight of one's own residents. */
+const WHERE_IT_HAPPENED: readonly Capability[] = ['view', 'file_for', 'follow_up']
+
+type Stands = Pick<Facts, 'request' | 'nodePath' | 'assignments' | 'cos' | 'pending' | 'attendees' | 'handlers' | 'wall' | 'onTheSpot'>
+
 /** How the actor stands to the request: what `by` in the machine's table is matched against. */
-export function relationsOf(actor: Actor, facts: Pick<Facts, 'request' | 'assignments' | 'handlers' | 'wall'>): Set<Relation> {
-  const { request, assignments, handlers, wall } = facts
+export function relationsOf(actor: Actor, facts: Stands): Set<Relation> {
+  const { request, nodePath, wall } = facts
   if (actor.kind === 'system') return new Set<Relation>(['system'])
   const relations = new Set<Relation>(['anyone'])
   if (actor.kind === 'app') {
@@ -67,20 +74,39 @@ export function relationsOf(actor: Actor, facts: Pick<Facts, 'request' | 'assign
   }
   if (request.filerId === actor.id) relations.add('filer')
   if (request.beneficiaryId === actor.id) relations.add('beneficiary')
+  if (request.guardianId === actor.id) relations.add('guardian')
+  if (request.firstContactId === actor.id) relations.add('first_contact')
   if (wall && actor.affiliations.some(({ path }) => isInScope(path, wall.scopePath))) relations.add('claimer')
-  for (const duty of actor.duties) {
-    if (duty.organisationId !== null || !covers(duty.path, request.path)) continue
-    for (const capability of duty.capabilities) relations.add(capability)
+  // Nobody decides on a complaint about himself.
+  if (!isRespondent(actor, request)) {
+    for (const duty of actor.duties) {
+      if (duty.organisationId !== null) continue
+      for (const capability of duty.capabilities) {
+        if (covers(duty.path, request.path) || (WHERE_IT_HAPPENED.includes(capability) && covers(duty.path, nodePath))) relations.add(capability)
+      }
+    }
   }
-  if (assignments.some((assignment) => isParty(actor, assignment))) relations.add('assignee')
-  if (handlers.some((handler) => isParty(actor, handler))) relations.add('handler')
+  if (facts.onTheSpot && relations.has('file_for')) relations.add('on_the_spot')
+  for (const [relation, rows] of [['assignee', facts.assignments], ['co', facts.cos], ['pending', facts.pending], ['attendee', facts.attendees], ['handler', facts.handlers]] as const) {
+    if (rows.some((row) => isParty(actor, row))) relations.add(relation)
+  }
   return relations
 }
+
+/** 被反映人, or who acts for the organisation complained of. */
+export const isRespondent = (actor: PersonActor, { respondentId, respondentOrganisationId }: Facts['request']): boolean =>
+  respondentId === actor.id || (respondentOrganisationId !== null && actsFor(actor, respondentOrganisationId))
 
 /** A wall is for the branches within its scope, and for those whose area contains it. */
 const isInScope = (branch: string, scope: string): boolean => covers(scope, branch) || covers(branch, scope)
 
-export function isParty(actor: PersonActor, assignment: { personId: string | null; organisationId: string | null }): boolean {
-  if (assignment.personId !== null) return assignment.personId === actor.id
-  return assignment.organisationId !== null && actsFor(actor, assignment.organisationId)
+export function isParty(actor: PersonActor, { personId, organisationId, memberId }: Pick<AssignmentRow, 'personId' | 'organisationId' | 'memberId'>): boolean {
+  return personId === actor.id || memberId === actor.id || (organisationId !== null && actsFor(actor, organisationId))
 }
+
+/** Approves from a node above this one, or on it when it is the root. */
+export const isAbove = (actor: Actor, path: string): boolean =>
+  actor.kind === 'person' && actor.duties.some((duty) => duty.organisationId === null && duty.capabilities.includes('approve')
+    && covers(duty.path, path) && (duty.path !== path || isRoot(path)))
+
+const isRoot = (path: string): boolean => path.indexOf('/') === path.length - 1

@@ -1,6 +1,6 @@
 import { DAY, dayNumber, weekdayOf } from './calendar-day.ts'
-import { HOLIDAYS, MAKE_UP_DAYS, NOTICED_YEARS, noticesFor } from './calendar-holidays.ts'
-import { CalendarSettingsError, readHours, readWeek, type Hours, type Span, type Week } from './calendar-hours.ts'
+import { HOLIDAYS, MAKE_UP_DAYS, NOTICED_NAMES, NOTICED_YEARS, noticesFor } from './calendar-holidays.ts'
+import { CalendarSettingsError, readHours, readWeek, spanTexts, type Hours, type Span, type Week } from './calendar-hours.ts'
 import { openZone, type Zone } from './calendar-zone.ts'
 
 /** A tenant's zone (IANA name) and ordinary working week. */
@@ -28,11 +28,26 @@ export interface CalendarDay {
   readonly closes: number
 }
 
+/** One local day in words, for people and integrators. */
+export interface DayInWords {
+  readonly workday: boolean
+  /** Of the holiday, also on the day worked in exchange for it; null on an ordinary day. */
+  readonly name: string | null
+  /** Local working hours, `09:00-12:00`; empty on a day off. */
+  readonly hours: string[]
+  /** Who decides it: a row of the overlay, the notices that are shipped, or the week. */
+  readonly source: 'overlay' | 'shipped' | 'week'
+  /** Every notice that may say something of this day is out. */
+  readonly published: boolean
+}
+
 /** Built once per tenant by {@link buildCalendar}; the same questions always get the same answers. */
 export interface Calendar {
   readonly zone: Zone
   /** The local day of that number (days since 1970-01-01), remembered once computed. */
   day(number: number): CalendarDay
+  /** The same day as {@link DayInWords}. */
+  inWords(number: number): DayInWords
 }
 
 /**
@@ -53,25 +68,28 @@ export function buildCalendar(
   const zone = zoneOf(settings.zone)
   const week = readWeek(settings.week)
   const makeUpHours = week.find((spans) => spans.length > 0) ?? []
-  const exceptions = new Map(overlay.map((entry) => [dateOf(entry), hoursOf(entry)]))
+  const exceptions = new Map(overlay.map((entry) => [dateOf(entry), { hours: hoursOf(entry), name: entry.name ?? null }]))
   const published = new Set([...NOTICED_YEARS, ...publishedYears])
   const days = new Map<number, CalendarDay>()
 
-  function hoursOn(number: number): readonly Span[] {
+  function decidedBy(number: number): { source: DayInWords['source']; name: string | null; hours: readonly Span[] } {
     const ownHours = week[weekdayOf(number)] ?? []
     const workdayHours = ownHours.length > 0 ? ownHours : makeUpHours
     const exception = exceptions.get(number)
-    if (exception) return exception === 'as usual' ? workdayHours : exception
-    if (HOLIDAYS.has(number)) return []
-    return MAKE_UP_DAYS.has(number) ? workdayHours : ownHours
+    if (exception) return { source: 'overlay', name: exception.name, hours: exception.hours === 'as usual' ? workdayHours : exception.hours }
+    const name = NOTICED_NAMES.get(number) ?? null
+    if (HOLIDAYS.has(number)) return { source: 'shipped', name, hours: [] }
+    if (MAKE_UP_DAYS.has(number)) return { source: 'shipped', name, hours: workdayHours }
+    return { source: 'week', name: null, hours: ownHours }
   }
 
+  const isPublished = (number: number): boolean => noticesFor(number).every((year) => published.has(year))
+
   function makeDay(number: number): CalendarDay {
-    const spans = hoursOn(number)
+    const spans = decidedBy(number).hours
       .map(([from, to]): Span => [zone.instantOf(number * DAY + from), zone.instantOf(number * DAY + to)])
       .filter(([from, to]) => from < to) // hours skipped by a change of the clocks
-    const settled = noticesFor(number).every((year) => published.has(year))
-    return { settled, spans, closes: spans.at(-1)?.[1] ?? Number.NaN }
+    return { settled: isPublished(number), spans, closes: spans.at(-1)?.[1] ?? Number.NaN }
   }
 
   return Object.freeze({
@@ -82,6 +100,10 @@ export function buildCalendar(
       const day = makeDay(number)
       days.set(number, day)
       return day
+    },
+    inWords(number: number): DayInWords {
+      const { source, name, hours } = decidedBy(number)
+      return { workday: hours.length > 0, name, hours: spanTexts(hours), source, published: isPublished(number) }
     },
   })
 }

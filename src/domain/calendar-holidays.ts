@@ -9,6 +9,11 @@ export const HOLIDAYS: ReadonlySet<number> = new Set(Object.keys(notices.holiday
 /** Weekend days worked in exchange (调休上班), by the same notices. */
 export const MAKE_UP_DAYS: ReadonlySet<number> = new Set(Object.keys(notices.workdays).map(dayNumber))
 
+/** What the notices call those days: 元旦, 春节… A day worked in exchange is named after its holiday. */
+export const NOTICED_NAMES: ReadonlyMap<number, string> = new Map(
+  [...Object.entries(notices.holidays), ...Object.entries(notices.workdays)].map(([day, names]) => [dayNumber(day), names.split(',')[1] ?? names]),
+)
+
 /**
  * Years whose notice chinese-days contains. National Day tells, not New Year: it belongs to no other
  * year's notice and comes last, so a half-entered year does not count.

@@ -1,5 +1,5 @@
 import { DAY, dayNumber, dayText, HOUR, MINUTE } from './calendar-day.ts'
-import type { Calendar } from './calendar-build.ts'
+import type { Calendar, DayInWords } from './calendar-build.ts'
 import { openZone } from './calendar-zone.ts'
 import { parseLimit, type LimitUnit } from './limit.ts'
 
@@ -10,8 +10,8 @@ import { parseLimit, type LimitUnit } from './limit.ts'
  */
 
 export { buildCalendar } from './calendar-build.ts'
-export type { Calendar, CalendarSettings, OverlayDay } from './calendar-build.ts'
-export { CalendarSettingsError, DEFAULT_WEEK } from './calendar-hours.ts'
+export type { Calendar, CalendarSettings, DayInWords, OverlayDay } from './calendar-build.ts'
+export { CalendarSettingsError, DEFAULT_WEEK, hoursOf, hoursSchema, hoursTexts, spanTexts, weekOf, weekSchema } from './calendar-hours.ts'
 export type { Hours, Week } from './calendar-hours.ts'
 
 /** When a limit ends. `provisional`: it rests on a day whose holiday notice is not published yet. */
@@ -100,6 +100,20 @@ export function endOfNextWorkday(calendar: Calendar, at: Date): Date {
 export function dayOf(place: Calendar | string, at: Date): string {
   const zone = typeof place === 'string' ? openZone(place) : place.zone
   return dayText(dayAt({ zone }, at.getTime()))
+}
+
+/**
+ * The first instant of a local day.
+ * @throws RangeError when `day` is not YYYY-MM-DD, or lies outside 1970–2199.
+ */
+export function startOfDay({ zone }: Pick<Calendar, 'zone'>, day: string): Date {
+  return new Date(zone.instantOf(dayNumber(day) * DAY))
+}
+
+/** The local days from one to another, both included, as people read them. */
+export function daysInWords(calendar: Calendar, from: string, to: string): (DayInWords & { date: string })[] {
+  const [first, last] = [dayNumber(from), dayNumber(to)]
+  return Array.from({ length: Math.max(0, last - first + 1) }, (_, index) => ({ date: dayText(first + index), ...calendar.inWords(first + index) }))
 }
 
 function dayAt({ zone }: Pick<Calendar, 'zone'>, instant: number): number {

@@ -1,66 +1,39 @@
-import { addWorkingMinutes, dayOf, due, endOfNextWorkday, workingMinutesBetween, type Calendar, type Due } from './calendar.ts'
+import { addWorkingMinutes, dayOf, due, workingMinutesBetween, type Calendar, type Due } from './calendar.ts'
 import { parseLimit, type LimitUnit } from './limit.ts'
-import { STATES, STEPS, clockStands, isFinal, type State, type Step } from './machine.ts'
+import { STATES, STEPS, clockStands, type State, type Step } from './machine.ts'
+import { armed, climbsAt, retimed } from './marks.ts'
 import type { Policy } from './policy.ts'
 import type { DeadlineRow, Facts } from './request.ts'
-
-/** What a mark asks the sweep to do: remind before due, then act at due and climb a rung each time after. */
-export type Mark = { kind: 'remind'; at: Date } | { kind: 'due'; at: Date; rung: number }
-
-/** The mark with this index. Reminders come first, then due (rung 0), then rung after rung without end. */
-export function markAt(deadline: Pick<DeadlineRow, 'step' | 'openedAt' | 'dueAt'>, index: number, policy: Policy, calendar: Calendar): Mark {
-  const reminders = STEPS[deadline.step].onDue === 'escalate' ? policy.remindAt : []
-  const share = reminders[index]
-  if (share !== undefined) return { kind: 'remind', at: between(deadline, share, policy, calendar) }
-  const rung = index - reminders.length
-  let at = deadline.dueAt
-  for (let i = 0; i < rung; i++) at = due(calendar, at, policy.rungEvery).dueAt
-  return { kind: 'due', at, rung }
-}
-
-/** A share of the time between opening and due: of working time where the limit counts working time. */
-function between({ step, openedAt, dueAt }: Pick<DeadlineRow, 'step' | 'openedAt' | 'dueAt'>, share: number, policy: Policy, calendar: Calendar): Date {
-  if (isPlain(policy.limits[step])) return new Date(openedAt.getTime() + Math.floor((dueAt.getTime() - openedAt.getTime()) * share))
-  return addWorkingMinutes(calendar, openedAt, Math.floor(workingMinutesBetween(calendar, openedAt, dueAt) * share))
-}
-
-const isPlain = (limit: Policy['limits'][Step]) => ['h', 'm', 'd'].includes(parseLimit(limit).unit)
-
-/** `row` moved on to its next mark. */
-export function advance(row: DeadlineRow, policy: Policy, calendar: Calendar): DeadlineRow {
-  const mark = row.mark + 1
-  return { ...row, mark, nextAt: markAt(row, mark, policy, calendar).at }
-}
-
-/** The top of the ladder is reached: remind there once each workday. */
-export const daily = (row: DeadlineRow, from: Date, calendar: Calendar): DeadlineRow =>
-  ({ ...row, mark: row.mark + 1, nextAt: endOfNextWorkday(calendar, from) })
+import { isSecret } from './secret.ts'
 
 export function open(facts: Pick<Facts, 'policy' | 'calendar'> & { request: { id: string; policyId: string } }, step: Step, seq: number, from: Date): DeadlineRow {
   const { dueAt, provisional } = due(facts.calendar, from, facts.policy.limits[step])
-  const row = {
+  const row: DeadlineRow = {
     requestId: facts.request.id, step, seq, policyId: facts.request.policyId,
-    openedAt: from, dueAt, originalDueAt: dueAt, provisional, mark: 0, rungPath: null, stoodAt: null, closedAt: null,
+    openedAt: from, dueAt, originalDueAt: dueAt, provisional, nextAt: null, mark: 0, rungPath: null, rungAt: null, stoodAt: null, closedAt: null,
   }
-  return { ...row, nextAt: markAt(row, 0, facts.policy, facts.calendar).at }
+  return armed(row, facts.policy, facts.calendar)
 }
 
-const close = (row: DeadlineRow, now: Date): DeadlineRow => ({ ...row, nextAt: null, closedAt: now })
-const stand = (row: DeadlineRow, now: Date): DeadlineRow => ({ ...row, nextAt: null, stoodAt: now })
+export const close = (row: DeadlineRow, now: Date): DeadlineRow => ({ ...row, nextAt: null, closedAt: now })
+const stand = (row: DeadlineRow, now: Date): DeadlineRow => ({ ...row, rungAt: climbsAt(row) > row.dueAt ? climbsAt(row) : null, nextAt: null, stoodAt: now })
 
 /**
  * The clock goes on: the time it stood is added in the unit of the limit, so that workdays still end at closing time
  * and calendar days still roll on to a workday. `originalDueAt` is kept for ever.
  */
 function resume(row: DeadlineRow, now: Date, policy: Policy, calendar: Calendar): DeadlineRow {
-  const { dueAt, provisional } = later(row, row.stoodAt ?? now, now, parseLimit(policy.limits[row.step]).unit, calendar)
-  const moved = { ...row, dueAt, provisional: row.provisional || provisional, stoodAt: null }
-  return { ...moved, nextAt: markAt(moved, row.mark, policy, calendar).at }
+  const after = (at: Date) => later(at, row.stoodAt ?? now, now, parseLimit(policy.limits[row.step]).unit, calendar)
+  const { dueAt, provisional } = after(row.dueAt)
+  // What has climbed stays where it is, and has as long there as was left.
+  const rungAt = row.rungAt && after(row.rungAt).dueAt
+  return armed({ ...row, dueAt, provisional: row.provisional || provisional, rungAt, stoodAt: null }, policy, calendar)
 }
 
 const DAY_MS = 86_400_000
 
-function later({ dueAt }: DeadlineRow, stoodAt: Date, now: Date, unit: LimitUnit, calendar: Calendar): Due {
+/** A due time moved on by the time the clock stood, in the unit of its limit. */
+export function later(dueAt: Date, stoodAt: Date, now: Date, unit: LimitUnit, calendar: Calendar): Due {
   const stood = now.getTime() - stoodAt.getTime()
   switch (unit) {
     case 'h':
@@ -83,33 +56,68 @@ function workdaysAfter(from: Date, to: Date, calendar: Calendar): number {
   return days
 }
 
+interface Entering {
+  /** `redo`: the work begins again under a new clock; `step`: the state is entered once more (改派), its steps begin again while the resident's clock runs on. */
+  anew?: 'redo' | 'step' | undefined
+  /** Instead of the state's own steps. */
+  opens?: readonly Step[] | undefined
+}
+
 /**
- * The deadlines after a change of state: those of the old state's steps close, those of the new one open.
+ * The deadlines after a change of state: those that do not run in the new state close, its own open.
  * `complete` opens at filing (and on a redo), stands with the clock, and closes with the work.
- * @param anew `redo`: the work begins again under a new clock; `step`: the state is entered once more (改派), its steps
- * begin again while the resident's clock runs on
  * @returns only rows that are new or changed
  */
-export function moved(facts: Facts, from: State | 'none', to: State, seq: number, anew?: 'redo' | 'step'): DeadlineRow[] {
+export function moved(facts: Facts, from: State | 'none', to: State, seq: number, { anew, opens }: Entering = {}): DeadlineRow[] {
   const { now, deadlines, policy, calendar } = facts
   const changed: DeadlineRow[] = []
-  const enters = from !== to || anew !== undefined
-  const leaving: readonly Step[] = from === 'none' || !enters ? [] : STATES[from].steps
+  const enters = from !== to || anew !== undefined || opens !== undefined
+  const again: readonly Step[] = enters ? STATES[to].steps : []
   for (const row of deadlines) {
-    if (row.step === 'complete') {
-      if (to === 'completed' || isFinal(to)) changed.push(close(row, now))
-      else if (clockStands(to)) changed.push(stand(row, now))
-      else if (row.stoodAt !== null) changed.push(resume(row, now, policy, calendar))
-    } else if (leaving.includes(row.step) || isFinal(to)) changed.push(close(row, now))
+    const runsIn: readonly State[] = STEPS[row.step].in
+    if (!runsIn.includes(to) || again.includes(row.step)) changed.push(close(row, now))
+    else if (clockStands(to) && row.stoodAt === null && !clocked(row.step, to)) changed.push(stand(row, now))
+    else if (!clockStands(to) && row.stoodAt !== null) changed.push(resume(row, now, policy, calendar))
   }
-  if (enters) for (const step of STATES[to].steps) changed.push(open(facts, step, seq, now))
+  if (enters) for (const step of opens ?? again.filter((step) => (step !== 'wave' || hasMoreWaves(facts)) && (step !== 'follow_up' || !isSecret(facts.request)))) changed.push(open(facts, step, seq, now))
   if (from === 'none' || anew === 'redo') changed.push(open(facts, 'complete', seq, now))
   return changed
 }
 
+/** Others than those who may claim now are still to be asked. */
+export const hasMoreWaves = ({ policy, request }: Pick<Facts, 'policy' | 'request'>): boolean => request.wave + 1 < policy.claims.waves.length
+
+/** The clock stands for the work, not for what ends the standing. */
+const clocked = (step: Step, state: State): boolean => (STATES[state].steps as readonly Step[]).includes(step) || step === 'review'
+
 /** Closes one step in a state that stays, such as `respond` in in_progress. */
 export const met = (facts: Facts, step: Step): DeadlineRow[] =>
   facts.deadlines.filter((row) => row.step === step).map((row) => close(row, facts.now))
+
+/**
+ * Another policy rules from now on: what is still to come is due as if it had always been so. `originalDueAt` is kept for ever.
+ * @param facts with the new policy
+ */
+export function redrawn(facts: Facts, policyId: string, steps?: readonly Step[]): DeadlineRow[] {
+  return facts.deadlines.filter(({ step }) => steps?.includes(step) ?? true).map((row) => {
+    const { dueAt, provisional } = due(facts.calendar, row.openedAt, facts.policy.limits[row.step])
+    // Reminders of another list than before: those whose time is past count as said.
+    return retimed({ ...row, policyId }, { dueAt, provisional }, facts, Infinity)
+  })
+}
+
+/** A step that ends on a given day instead of after a limit. */
+export const openUntil = (facts: Parameters<typeof open>[0], step: Step, seq: number, from: Date, dueAt: Date): DeadlineRow => {
+  const row = { ...open(facts, step, seq, from), dueAt, originalDueAt: dueAt, provisional: false, nextAt: null }
+  return armed(row, facts.policy, facts.calendar)
+}
+
+/** 延期: due later, what has climbed comes down, and the reminders before the new time are said again. */
+export const extended = (row: DeadlineRow, dueAt: Date, provisional: boolean, facts: Pick<Facts, 'now' | 'policy' | 'calendar'>): DeadlineRow =>
+  retimed(row, { dueAt, provisional }, facts)
+
+/** 退回重做: the clock that stopped on completion goes on as if it had never stopped. */
+export const reopened = (row: DeadlineRow, { policy, calendar }: Pick<Facts, 'policy' | 'calendar'>): DeadlineRow => armed({ ...row, closedAt: null }, policy, calendar)
 
 /** The highest rung that the open deadlines have climbed to: lifts by itself as they close. */
 export function supervisor(open: DeadlineRow[]): string | null {

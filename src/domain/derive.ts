@@ -1,6 +1,6 @@
 import { CLAIMER_KINDS } from './actor.ts'
 import { STATES, STATE_NAMES, STEPS, VERB_NAMES, VERBS, eventType, isFinal, triples } from './machine.ts'
-import { KINDS, RESULTS, SATISFACTION, SOLVED, SOURCES, TARGET_GROUPS } from './request.ts'
+import { ASK_KINDS, CONSENT_PURPOSES, GRADES, KINDS, RESULTS, SATISFACTION, SOLVED, SOURCES, TARGET_GROUPS } from './request.ts'
 
 /** Texts derived from the machine; `bin/generate` writes them, CI fails when a written one is stale. */
 
@@ -45,6 +45,9 @@ export function constraintsSql(): string {
     check('request', 'request_solved_check', `"solved" IN (${list(SOLVED)})`),
     check('request', 'request_satisfaction_check', `"satisfaction" IN (${list(SATISFACTION)})`),
     check('event', 'event_edge_check', `"verb" || ':' || "fromState" || ':' || "toState" IN (\n  ${edges.map((edge) => `'${edge}'`).join(',\n  ')})`),
+    check('request', 'request_grade_check', `"grade" IN (${list(GRADES)})`),
+    check('ask', 'ask_kind_check', `"kind" IN (${list(ASK_KINDS)})`),
+    check('consent', 'consent_purpose_check', `"purpose" IN (${list(CONSENT_PURPOSES)})`),
     check('deadline', 'deadline_step_check', `"step" IN (${list(Object.keys(STEPS))})`),
     check('affiliation', 'affiliation_kind_check', `"kind" IN (${list(CLAIMER_KINDS)})`),
     '',

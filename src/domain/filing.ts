@@ -3,6 +3,7 @@ import type { Body } from './bodies.ts'
 import { authorOf, decide, messageOf } from './decide.ts'
 import { moved } from './deadlines.ts'
 import { Problem, says } from './problems.ts'
+import { consentsOf } from './rules/intake.ts'
 import type { Decision, EventRow, Facts, RequestRow } from './request.ts'
 
 /** What filing needs to know: the node it is for, the item's current version and its policy. */
@@ -10,40 +11,59 @@ export type FilingFacts = Pick<Facts, 'now' | 'node' | 'compound' | 'item' | 'po
   id: string
   number: string
   path: string
+  level: string
   policyId: string
+  /** Whom the input names; a person described becomes one on record in the same commit. */
+  parties?: Partial<Pick<RequestRow, 'filerId' | 'beneficiaryId' | 'guardianId' | 'respondentId' | 'respondentOrganisationId'>>
 }
 
 /**
- * 点单: the first event of a request, and the acceptance with it where the policy says so (S3: 自动受理).
- * @throws Problem forbidden when filing for another without `file_for` over the node
+ * 点单: the first event of a request, and the acceptance with it where the policy says so (S3: 自动受理); 即办件 is accepted
+ * and completed as well.
+ * @throws Problem forbidden when filing for another, or resolving on the spot, without `file_for` over the node
  */
 export function decideFiling(filing: FilingFacts, input: Body<'file'>, actor: Actor): Decision {
-  const { now, id, path } = filing
+  const { now, id, path, level, parties = {} } = filing
   const duty = capacity(actor, 'file_for', path)
-  const forAnother = input.filer !== undefined && !(actor.kind === 'person' && actor.id === input.filer)
+  const forAnother = input.filer !== undefined && !(actor.kind === 'person' && actor.id === parties.filerId)
   if (forAnother && !duty) throw new Problem('forbidden', { errors: [{ pointer: '/filer', message: says('只有负责该地点的工作人员可以代点', 'Only staff responsible for this node may file for others') }] })
-  const request = requestRow(filing, input, actor)
+  if (input.resolvedOnSpot && !duty) throw new Problem('forbidden', { errors: [{ pointer: '/resolvedOnSpot', message: says('只有负责该地点的工作人员可以当场办结', 'Only staff responsible for this node may resolve on the spot') }] })
+  const byStaff = duty !== undefined && (forAnother || input.resolvedOnSpot !== undefined)
+  const request = requestRow(filing, input, actor, byStaff)
   const event: EventRow = {
     requestId: id, seq: 1, verb: 'file', fromState: 'none', toState: 'filed', at: now, cycle: 1, path,
     ...authorOf(actor),
     dutyId: duty?.id ?? null,
-    onBehalfOf: input.filer ?? null,
+    onBehalfOf: forAnother ? request.filerId : null,
     data: {},
   }
+  const consents = consentsOf(input.consents, now).map((consent) => ({ requestId: id, seq: 1, ...consent }))
   const facts: Facts = {
-    ...filing, request, title: input.title, responsibleNode: filing.node, assignments: [], handlers: [], deadlines: [], wall: null,
+    ...filing, request, title: input.title, nodePath: path, responsibleNode: filing.node, responsibleLevel: level, assignments: [], cos: [], pending: [], attendees: [],
+    handlers: [], asks: [], consents, deadlines: [], worked: null, wall: null, isLead: false,
   }
   const deadlines = moved(facts, 'none', 'filed', 1)
   const after = { ...facts, deadlines }
   const filed: Decision = {
     verb: 'file', expects: 0, request, changed: [], events: [event], messages: [messageOf(event, after)], deadlines,
-    assignments: [], wall: [], counters: [], after,
+    assignments: [], asks: [], consents, wall: [], counters: [], after,
+    attachments: (input.attachments ?? []).map((attachment) => ({ requestId: id, seq: 1, id: attachment })),
     texts: [
       { requestId: id, seq: 1, field: 'title', body: input.title },
       ...(input.description === undefined ? [] : [{ requestId: id, seq: 1, field: 'description' as const, body: input.description }]),
     ],
   }
+  if (input.resolvedOnSpot) {
+    const accepted = followedBy(filed, decide('accept', after, {}, SYSTEM))
+    const { outcome, result } = input.resolvedOnSpot
+    return onItsWay(followedBy(accepted, decide('complete', { ...accepted.after, onTheSpot: true }, { outcome, result }, actor)))
+  }
   return filing.policy.autoAccept ? followedBy(filed, decide('accept', after, {}, SYSTEM)) : filed
+}
+
+const onItsWay = (decision: Decision): Decision => {
+  const { onTheSpot: _, ...after } = decision.after
+  return { ...decision, after }
 }
 
 /** Two decisions on one request as one: both events, the later rows. */
@@ -57,24 +77,37 @@ export function followedBy(first: Decision, second: Decision): Decision {
     messages: [...first.messages, ...second.messages],
     deadlines: [...deadlines.values()],
     assignments: [...first.assignments, ...second.assignments],
+    asks: [...first.asks, ...second.asks],
+    consents: [...first.consents, ...second.consents],
+    attachments: [...first.attachments, ...second.attachments],
     texts: [...first.texts, ...second.texts],
     wall: [...first.wall, ...second.wall],
     counters: [...first.counters, ...second.counters],
   }
 }
 
-function requestRow({ id, number, item, policyId, node, path, now }: FilingFacts, input: Body<'file'>, actor: Actor): RequestRow {
+function requestRow({ id, number, item, policyId, node, path, now, parties = {} }: FilingFacts, input: Body<'file'>, actor: Actor, byStaff: boolean): RequestRow {
+  const self = actor.kind === 'person' ? actor.id : null
   return {
     id, number, kind: item.kind, itemId: item.id, policyId, state: 'filed', version: 1, cycle: 1,
     nodeId: node.id, responsibleNodeId: node.id, path,
-    filerId: input.filer ?? (actor.kind === 'person' ? actor.id : null),
+    filerId: parties.filerId ?? self,
     filerClientId: actor.kind === 'system' ? null : actor.clientId,
-    beneficiaryId: input.beneficiary ?? null,
-    source: input.source ?? (actor.kind === 'person' && input.filer !== undefined ? 'staff' : 'app'),
+    beneficiaryId: parties.beneficiaryId ?? null,
+    guardianId: parties.guardianId ?? null,
+    // 首问责任制: whoever took it down. Filed by the resident, it is who accepts it.
+    firstContactId: byStaff ? self : null,
+    respondentId: parties.respondentId ?? null,
+    respondentOrganisationId: parties.respondentOrganisationId ?? null,
+    leadId: null,
+    grade: input.grade ?? item.grade,
+    source: input.source ?? (byStaff ? 'staff' : 'app'),
     targetGroup: input.targetGroup ?? null,
     confidential: input.confidential ?? false,
     externalRef: input.externalRef ?? null,
-    slots: 1, slotsTaken: 0, supervisorPath: null, unreached: 0,
+    slots: 1, slotsTaken: 0, wave: 0, locked: false, excluded: false, confirmed: null, onTheSpot: input.resolvedOnSpot !== undefined,
+    urges: 0, urgedAt: null, trips: 0, papersOut: 0, sessions: 0, beneficiaries: null, resolvedAtLevel: null,
+    supervisorPath: null, unreached: 0,
     result: null, solved: null, satisfaction: null, titleSeq: 1,
     collectedAt: input.collectedAt ?? null, filedAt: now,
     acceptedAt: null, placedAt: null, dispatchedAt: null, startedAt: null, respondedAt: null, completedAt: null, ratedAt: null, closedAt: null,

@@ -1,143 +1,12 @@
-import type { ClaimerKind } from './actor.ts'
+import type { ClaimerKind, PersonActor } from './actor.ts'
 import type { Calendar } from './calendar.ts'
-import type { State, Step, VerbName } from './machine.ts'
 import type { Policy } from './policy.ts'
+import type { State, VerbName } from './machine.ts'
+import type { AskRow, AssignmentRow, AttachmentRow, ConsentRow, CounterDelta, DeadlineRow, EventRow, Grade, Kind, RequestRow, TextRow, WallEntryRow } from './rows.ts'
 
-/** The rows of the aggregate, as `decide` reads and writes them. Column names are the database's. */
+export * from './rows.ts'
 
-export const KINDS = ['wish', 'service', 'errand', 'mediation', 'suggestion', 'activity'] as const
-export type Kind = (typeof KINDS)[number]
-export const SOURCES = ['app', 'wall', 'mailbox', 'visit', 'phone', 'open311', 'import', 'staff'] as const
-export type Source = (typeof SOURCES)[number]
-export const TARGET_GROUPS = ['elderly', 'disabled_child', 'minor', 'disabled', 'special_hardship'] as const
-export type TargetGroup = (typeof TARGET_GROUPS)[number]
-export const RESULTS = ['realised', 'partly', 'explained', 'impossible'] as const
-export type Result = (typeof RESULTS)[number]
-export const SOLVED = ['solved', 'partly', 'unsolved'] as const
-export type Solved = (typeof SOLVED)[number]
-export const SATISFACTION = ['satisfied', 'fairly', 'dissatisfied'] as const
-export type Satisfaction = (typeof SATISFACTION)[number]
-
-export interface RequestRow {
-  id: string
-  number: string
-  kind: Kind
-  itemId: string
-  policyId: string
-  state: State
-  /** seq of the newest event. */
-  version: number
-  cycle: number
-  nodeId: string
-  responsibleNodeId: string
-  /** Path of responsibleNode. */
-  path: string
-  filerId: string | null
-  filerClientId: string | null
-  beneficiaryId: string | null
-  source: Source
-  targetGroup: TargetGroup | null
-  confidential: boolean
-  externalRef: string | null
-  slots: number
-  slotsTaken: number
-  /** The highest rung of the open deadlines; null while nobody is late. */
-  supervisorPath: string | null
-  unreached: number
-  result: Result | null
-  solved: Solved | null
-  satisfaction: Satisfaction | null
-  /** seq of the event that wrote the title and description in force. */
-  titleSeq: number
-  collectedAt: Date | null
-  filedAt: Date
-  acceptedAt: Date | null
-  placedAt: Date | null
-  dispatchedAt: Date | null
-  startedAt: Date | null
-  respondedAt: Date | null
-  completedAt: Date | null
-  ratedAt: Date | null
-  closedAt: Date | null
-}
-
-/** `slot` is 1…slots; one active assignment per slot is the last wall against a double claim. */
-export interface AssignmentRow {
-  requestId: string
-  seq: number
-  via: 'claim' | 'dispatch'
-  slot: number
-  personId: string | null
-  organisationId: string | null
-  /** Where the ladder starts when this party is late. */
-  path: string
-  status: 'active' | 'released' | 'replaced' | 'done'
-  since: Date
-  until: Date | null
-}
-
-export interface DeadlineRow {
-  requestId: string
-  step: Step
-  /** seq of the event that opened it: a step may come again. */
-  seq: number
-  policyId: string
-  openedAt: Date
-  dueAt: Date
-  originalDueAt: Date
-  provisional: boolean
-  /** Next reminder, due time or rung: what the sweep indexes. Null when closed or standing. */
-  nextAt: Date | null
-  /** Index of the mark that `nextAt` is the time of. */
-  mark: number
-  /** The rung supervision of this step has climbed to; null before the first. */
-  rungPath: string | null
-  /** Set while the clock stands. */
-  stoodAt: Date | null
-  closedAt: Date | null
-}
-
-export interface TextRow {
-  requestId: string
-  seq: number
-  field: 'title' | 'description' | 'note' | 'comment' | 'outcome'
-  body: string
-}
-
-export interface WallEntryRow {
-  requestId: string
-  seq: number
-  title: string
-  text: string | null
-  /** Claimers see it when this path covers their branch. */
-  scopePath: string
-  takenDownAt: Date | null
-}
-
-export interface EventRow {
-  requestId: string
-  seq: number
-  verb: VerbName
-  fromState: State | 'none'
-  toState: State
-  at: Date
-  cycle: number
-  path: string
-  actorKind: 'person' | 'app' | 'system'
-  actorId: string | null
-  clientId: string | null
-  dutyId: string | null
-  onBehalfOf: string | null
-  /** Ids and codes only: never a name, a phone or a free text. */
-  data: Record<string, unknown>
-}
-
-/** Counters across requests: raised only while the value stays within `limit`. */
-export interface CounterDelta {
-  key: string
-  delta: number
-  limit: number | null
-}
+/** What `decide` looks at, and what it answers. */
 
 export interface Item {
   id: string
@@ -146,12 +15,36 @@ export interface Item {
   kind: Kind
   mode: 'pool' | 'dispatch'
   wall: boolean
+  grade: Grade | null
+  /** Which policy a grade selects instead of the item's own. */
+  gradePolicies: Partial<Record<Grade, string>>
+  /** Completing takes at least one attachment. */
+  proof: boolean
+}
+
+export interface Place {
+  id: string
+  code: string
+  name: string
+}
+
+/** What accept and amend change, looked up. */
+export interface Amended {
+  item: Item
+  policy: Policy
+  policyId: string
+  node: Place
+  nodePath: string
+  nodeLevel: string
+  compound: Place | null
 }
 
 /** A rung of the ladder: an ancestor-or-self node, and the persons who hold `supervise` exactly there now. */
 export interface Rung {
   nodeId: string
   path: string
+  /** Code of the tenant's level: how long supervision stays here. */
+  level: string
   holders: string[]
 }
 
@@ -160,6 +53,7 @@ export interface Target {
   personId: string | null
   organisationId: string | null
   path: string
+  level: string | null
 }
 
 /** All that `decide` may look at. */
@@ -167,29 +61,61 @@ export interface Facts {
   now: Date
   request: RequestRow
   title: string
-  node: { id: string; code: string; name: string }
-  responsibleNode: { id: string; code: string; name: string }
+  node: Place
+  /** Where it happened, whoever is responsible now. */
+  nodePath: string
+  responsibleNode: Place
+  responsibleLevel: string
   /** The finest place a wall may name (小区/大院): never a building or a door. */
-  compound: { id: string; code: string; name: string } | null
+  compound: Place | null
   item: Item
   policy: Policy
   calendar: Calendar
-  /** Active ones. */
+  /** Leads with the work. */
   assignments: AssignmentRow[]
+  /** Co-handlers at work. */
+  cos: AssignmentRow[]
+  /** Claims that wait for confirmation. */
+  pending: AssignmentRow[]
+  /** Who has signed up for an activity. */
+  attendees: AssignmentRow[]
   /** Those who completed the work: they do not follow it up. */
   handlers: AssignmentRow[]
+  /** Of this request, newest last. */
+  asks: AskRow[]
+  /** In force. */
+  consents: ConsentRow[]
   /** Open ones. */
   deadlines: DeadlineRow[]
+  /** The clock of the work while it is completed: closed, and what goes on when it is sent back. */
+  worked: DeadlineRow | null
   wall: WallEntryRow | null
+  /** Others are merged into this one now. */
+  isLead: boolean
   /** The deadline whose mark has come, its ladder from the late party's node upwards, and who is late: the sweep's own facts. */
   due?: { deadline: DeadlineRow; ladder: Rung[]; late: string[] }
   target?: Target
+  /** Of a whistle. */
+  targets?: Target[]
   /** The organisation a claim is made for. */
   claimer?: Target & { kinds: ClaimerKind[] }
   /** Wishes the claimer (the person, or that organisation) holds now; loaded for a claim only. */
   held?: number
   /** Where a wall entry may be seen, when given. */
   scopePath?: string
+  /** Whom the actor acts for, when the input says so: without an account. */
+  represented?: PersonActor
+  /** Item, node, policy and compound after accept or amend. */
+  amended?: Amended
+  /** Of a raise: the node that becomes responsible. */
+  raisedTo?: { node: Place; path: string; level: string; organisationId: string | null }
+  /** Of a merge: the request merged into. Of a lead that ends: those merged into it. */
+  lead?: Facts
+  merged?: Facts[]
+  /** 即办件: filing completes it in the same commit. */
+  onTheSpot?: true
+  /** What a published calendar or a changed policy moves. */
+  reschedule?: { reason: 'calendar' | 'policy'; deadlines: DeadlineRow[] }
 }
 
 export interface Message {
@@ -223,6 +149,9 @@ export interface Decision {
   messages: Message[]
   deadlines: DeadlineRow[]
   assignments: AssignmentRow[]
+  asks: AskRow[]
+  consents: ConsentRow[]
+  attachments: AttachmentRow[]
   texts: TextRow[]
   wall: WallEntryRow[]
   counters: CounterDelta[]

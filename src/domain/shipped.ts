@@ -16,10 +16,10 @@ export interface ShippedRole {
  */
 export const SHIPPED_ROLES: readonly ShippedRole[] = [
   // S0: the branch places what residents file
-  { code: 'branch_secretary', name: '支部书记', capabilities: ['view', 'file_for', 'dispatch', 'publish', 'supervise'] },
+  { code: 'branch_secretary', name: '支部书记', capabilities: ['view', 'file_for', 'dispatch', 'publish', 'approve', 'supervise'] },
   // GB/T 30428: 派遣员, 值班长, 督查员
-  { code: 'dispatcher', name: '派单员', capabilities: ['view', 'file_for', 'dispatch', 'publish'] },
-  { code: 'duty_chief', name: '值班长', capabilities: ['view', 'file_for', 'dispatch', 'publish', 'supervise'] },
+  { code: 'dispatcher', name: '派单员', capabilities: ['view', 'file_for', 'dispatch', 'publish', 'approve'] },
+  { code: 'duty_chief', name: '值班长', capabilities: ['view', 'file_for', 'dispatch', 'publish', 'approve', 'supervise'] },
   { code: 'inspector', name: '督查员', capabilities: ['view', 'supervise'] },
   { code: 'caller', name: '回访员', capabilities: ['view', 'follow_up'] },
   // S3: 楼栋长派单, 社区工作者接单
@@ -27,7 +27,7 @@ export const SHIPPED_ROLES: readonly ShippedRole[] = [
   { code: 'unit_head', name: '单元长', capabilities: ['view', 'file_for', 'handle', 'supervise'] },
   { code: 'community_worker', name: '社区工作者', capabilities: ['view', 'file_for', 'handle'] },
   // S0: 五大员; grid staff dispatch through Swagger
-  { code: 'grid_head', name: '网格长', capabilities: ['view', 'file_for', 'dispatch', 'publish', 'handle', 'supervise'] },
+  { code: 'grid_head', name: '网格长', capabilities: ['view', 'file_for', 'dispatch', 'publish', 'approve', 'handle', 'supervise'] },
   { code: 'grid_worker', name: '网格员', capabilities: ['view', 'file_for', 'dispatch', 'publish', 'handle'] },
   { code: 'micro_grid_worker', name: '微网格员', capabilities: ['view', 'file_for', 'handle'] },
   // A mediator sees what is given to him: neighbours' quarrels are nobody else's business (S3: 调解室)
@@ -61,8 +61,10 @@ export const SHIPPED_POLICIES: Readonly<Record<ShippedPolicyCode, Policy>> = {
     limits: {
       ...DEFAULT_POLICY.limits,
       accept: '1h', place: '1h', claim: '24h', sign: '1h', respond: '2h', complete: '24h',
+      co: '12h', report_in: '1h', answer: '1h', confirm: '2h', lease: '2h', wave: '2h',
       follow_up: '1wd', // a bureau's 12345 rule: 回访 the day after
     },
+    stepReminders: { complete: [{ share: 0.5 }, { before: '4h', tell: ['assignee', 'dispatch'] }, { at: true, tell: ['assignee', 'dispatch', 'first_contact'] }] },
     rungEvery: '2h',
   },
 
@@ -78,15 +80,24 @@ export const SHIPPED_POLICIES: Readonly<Record<ShippedPolicyCode, Policy>> = {
   },
 }
 
-export type ShippedItem = Omit<Item, 'id'> & { category: string; policyCode: ShippedPolicyCode }
+const PLAIN = { grade: null, gradePolicies: {}, proof: false, skills: [] } as const
+
+/** S2: 红色管家技能库; S3: 绘画、设计、手工特长的楼栋能人. What the menu below takes, and what people bring. */
+export const SHIPPED_SKILLS = {
+  electrics: '水电维修', plumbing: '管道疏通', 'appliance-repair': '家电维修', gardening: '园艺修剪', haircut: '理发', care: '陪护照料', errands: '代买代办',
+  tutoring: '课业辅导', 'phone-help': '手机使用', 'first-aid': '急救', counselling: '心理疏导', 'legal-advice': '法律咨询', mediation: '矛盾调解',
+  painting: '绘画', design: '设计', handicraft: '手工',
+} as const
+
+export type ShippedItem = Omit<Item, 'id'> & { category: string; policyCode: ShippedPolicyCode; skills: readonly (keyof typeof SHIPPED_SKILLS)[] }
 
 /** The thirteen services that the articles count up (S1, S3, S4), then what S0's wall is for. */
 export const SHIPPED_ITEMS: readonly ShippedItem[] = [
   service('repair-road', '破损路面维修', '设施维修'),
-  service('corridor-light', '楼道灯维修', '设施维修', { policyCode: 'auto' }),
-  service('drain', '下水管道疏通', '设施维修', { policyCode: 'urgent' }),
+  service('corridor-light', '楼道灯维修', '设施维修', { policyCode: 'auto', skills: ['electrics'] }),
+  service('drain', '下水管道疏通', '设施维修', { policyCode: 'urgent', skills: ['plumbing'] }),
   service('elevator', '电梯使用', '设施维修', { policyCode: 'urgent' }),
-  service('tree', '树枝修剪', '环境卫生', { wall: true }),
+  service('tree', '树枝修剪', '环境卫生', { wall: true, skills: ['gardening'] }),
   service('environment-cleaning', '环境清理', '环境卫生', { wall: true }),
   service('cleaning', '大院保洁', '环境卫生'),
   service('flyer-removal', '小广告清理', '环境卫生', { policyCode: 'auto', wall: true }),
@@ -94,22 +105,24 @@ export const SHIPPED_ITEMS: readonly ShippedItem[] = [
   service('illegal-parking', '车辆乱停乱放', '公共秩序'),
   service('illegal-building', '私搭乱建', '公共秩序'),
   service('home-certification', '上门认证', '上门服务'),
-  service('mediation', '邻里矛盾调解', '矛盾调解', { kind: 'mediation' }),
+  service('mediation', '邻里矛盾调解', '矛盾调解', { kind: 'mediation', skills: ['mediation'] }),
 
-  wish('companionship', '陪伴关爱'),
+  wish('companionship', '陪伴关爱', ['care']),
   wish('small-gift', '微心愿物资'),
-  wish('study-help', '助学辅导'),
-  wish('home-haircut', '上门理发'),
-  wish('small-repair', '小修小补'),
-  { ...wish('errand', '跑腿代办'), kind: 'errand', category: '上门服务' },
+  wish('study-help', '助学辅导', ['tutoring']),
+  wish('home-haircut', '上门理发', ['haircut']),
+  wish('small-repair', '小修小补', ['electrics', 'appliance-repair']),
+  { ...wish('errand', '跑腿代办', ['errands']), kind: 'errand', category: '上门服务' },
+  // S0: 送“福”迎新春、情暖重阳、睦邻节; volunteers claim to run it, residents sign up
+  { ...wish('activity', '邻里活动'), kind: 'activity', category: '邻里活动' },
   // A suggestion is answered, not claimed (S0: 居民信报箱)
   service('suggestion', '意见建议', '意见建议', { kind: 'suggestion' }),
 ]
 
 function service(code: string, name: string, category: string, differs: Partial<ShippedItem> = {}): ShippedItem {
-  return { code, name, category, kind: 'service', mode: 'dispatch', wall: false, policyCode: 'standard', ...differs }
+  return { ...PLAIN, code, name, category, kind: 'service', mode: 'dispatch', wall: false, policyCode: 'standard', ...differs }
 }
 
-function wish(code: string, name: string): ShippedItem {
-  return { code, name, category: '微心愿', kind: 'wish', mode: 'pool', wall: true, policyCode: 'wish' }
+function wish(code: string, name: string, skills: ShippedItem['skills'] = []): ShippedItem {
+  return { ...PLAIN, skills, code, name, category: '微心愿', kind: 'wish', mode: 'pool', wall: true, policyCode: 'wish' }
 }

@@ -86,25 +86,35 @@ export interface Message {
   readonly body: string | Uint8Array
 }
 
+/** The three headers of one attempt. @param now when it is made: receivers refuse what is five minutes old */
+export type Sign = (message: Message, now: Date) => Record<string, string>
+
 /**
- * The three headers of one attempt. Every secret signs, so that a receiver may change over while two are valid.
- * @param now when the attempt is made: receivers refuse what is five minutes old
- * @throws RangeError for a secret of the wrong form, for none, or for an id that could be read two ways
+ * Every secret signs, so that a receiver may change over while two are valid.
+ * @throws RangeError for a secret of the wrong form, for none, or (when signing) for an id that could be read two ways
  */
-export function signedHeaders({ id, body }: Message, secrets: readonly string[], now: Date): Record<string, string> {
-  if (!/^[\w-]{1,100}$/.test(id)) throw new RangeError('a webhook id is made of letters, digits, _ and -')
+export function signer(secrets: readonly string[]): Sign {
   if (secrets.length === 0) throw new RangeError('nothing to sign with')
-  const timestamp = String(Math.floor(now.getTime() / 1000))
-  const content = Buffer.concat([Buffer.from(`${id}.${timestamp}.`), typeof body === 'string' ? Buffer.from(body) : body])
-  const signatures = secrets.map((secret) => signature(secret, content))
-  return { 'webhook-id': id, 'webhook-timestamp': timestamp, 'webhook-signature': signatures.join(' ') }
+  const keys = secrets.map(keyOf)
+  return ({ id, body }, now) => {
+    if (!/^[\w-]{1,100}$/.test(id)) throw new RangeError('a webhook id is made of letters, digits, _ and -')
+    const timestamp = String(Math.floor(now.getTime() / 1000))
+    const signatures = keys.map((key) => signature(key, `${id}.${timestamp}.`, body))
+    return { 'webhook-id': id, 'webhook-timestamp': timestamp, 'webhook-signature': signatures.join(' ') }
+  }
 }
 
-function signature(secret: string, content: Buffer): string {
+export const signedHeaders = (message: Message, secrets: readonly string[], now: Date): Record<string, string> => signer(secrets)(message, now)
+
+function keyOf(secret: string): Buffer | KeyObject {
   const key = readSecret(secret)
   if (typeof key === 'string') throw new RangeError(SECRET_FAULTS[key].en)
-  if (Buffer.isBuffer(key)) return `v1,${createHmac('sha256', key).update(content).digest('base64')}`
-  return `v1a,${sign(null, content, key).toString('base64')}`
+  return key
+}
+
+function signature(key: Buffer | KeyObject, head: string, body: string | Uint8Array): string {
+  if (Buffer.isBuffer(key)) return `v1,${createHmac('sha256', key).update(head).update(body).digest('base64')}`
+  return `v1a,${sign(null, Buffer.concat([Buffer.from(head), Buffer.from(body)]), key).toString('base64')}`
 }
 
 /** Bytes are a shared secret, a KeyObject is an Ed25519 one, a word is a fault. */

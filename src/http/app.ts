@@ -21,6 +21,8 @@ export interface AppDeps {
   webhooks?: Record<string, object>
   /** CIDRs of the proxies whose X-Forwarded-For is believed; none by default. */
   trustedProxies?: readonly string[]
+  /** Hears of every answer: the route as declared, null where there is none; streams, which last as long as they like, left out. */
+  answered?: ((method: string, route: string | null, status: number, seconds: number) => void) | undefined
   /** Tests: an answer that its schema would refuse becomes a 500. */
   checkAnswers?: boolean
 }
@@ -29,7 +31,7 @@ const KIB = 1024
 const SECOND = 1000
 
 /** The whole HTTP door, not yet listening. What is written first wraps what comes after. */
-export function buildApp({ log, routes, webhooks, trustedProxies = [], checkAnswers = false }: AppDeps): FastifyInstance {
+export function buildApp({ log, routes, webhooks, trustedProxies = [], answered, checkAnswers = false }: AppDeps): FastifyInstance {
   const app = fastify({
     loggerInstance: withSafeSerializers(log),
     logController: new RequestLog(),
@@ -37,7 +39,8 @@ export function buildApp({ log, routes, webhooks, trustedProxies = [], checkAnsw
     ...(trustedProxies.length > 0 && { trustProxy: [...trustedProxies] }),
     bodyLimit: 256 * KIB,
     connectionTimeout: 60 * SECOND,
-    requestTimeout: 30 * SECOND,
+    http: { headersTimeout: 30 * SECOND },
+    requestTimeout: 120 * SECOND, // photos are sent from basements; what is no upload has the handler's time, its body included
     handlerTimeout: 10 * SECOND,
     forceCloseConnections: 'idle',
     return503OnClosing: false, // its 503 is no problem+json; `refuseWhenClosing` answers instead
@@ -49,6 +52,13 @@ export function buildApp({ log, routes, webhooks, trustedProxies = [], checkAnsw
     reply.headers(SAFE_HEADERS).header('x-request-id', request.id)
     done()
   })
+  if (answered) {
+    app.addHook('onResponse', (request, reply, done) => {
+      const stream = String(reply.getHeader('content-type')).startsWith('text/event-stream')
+      if (!stream) answered(request.method, request.routeOptions.url ?? null, reply.statusCode, reply.elapsedTime / 1_000)
+      done()
+    })
+  }
   refuseWhenClosing(app)
   readJsonBodies(app)
   answerProblems(app)

@@ -1,9 +1,12 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod'
 import type { Actor } from '../domain/actor.ts'
-import { Problem } from '../domain/problems.ts'
+import { API_KEY_PREFIX } from '../domain/api-key.ts'
+import { uuid } from '../domain/atoms.ts'
+import { Problem, says } from '../domain/problems.ts'
 import type { Scope } from '../domain/scopes.ts'
-import { personActor } from '../service/actors.ts'
+import { mustChangePassword, personActor } from '../service/actors.ts'
+import { principalOfKey } from '../service/api-keys.ts'
 import { welcomeClient } from '../service/clients.ts'
 import { inTenant, type Db } from '../service/db.ts'
 import type { Keyring } from '../service/keyring.ts'
@@ -26,11 +29,17 @@ declare module 'fastify' {
     readonly caller: Caller
     readonly actor: Actor
     readonly tenantId: string
+    /** Who calls where nobody need say: on a route with `tokenOptional`, whoever sends a token. */
+    readonly visitor: Caller | null
     [CALLER]: Caller | null
   }
   interface FastifyContextConfig {
     /** What a token must be good for; null where any will do. Routes that are not public must say. */
     scope?: Scope | null
+    /** Of a public route: a token that is sent all the same is read, and refused when it is bad. */
+    tokenOptional?: true
+    /** Also for those who came in by a one-time password and have still to choose their own. */
+    oncePassword?: true
   }
 }
 
@@ -52,10 +61,11 @@ export function authentication(deps: AuthDeps): FastifyPluginAsyncZod {
       if (!config.public && config.scope === undefined) throw new Error(`${String(method)} ${url} is neither public nor does it say which scope it needs`)
     })
     app.addHook('onRequest', async (request, reply) => {
-      const { public: open, scope } = request.routeOptions.config
-      if (request.is404 || open) return
-      request[CALLER] = await callerOf(deps, request.headers.authorization)
+      const { public: open, tokenOptional, scope, oncePassword } = request.routeOptions.config
+      if (request.is404 || (open && !(tokenOptional && request.headers.authorization !== undefined))) return
+      request[CALLER] = actingIn(await callerOf(deps, request.headers.authorization), request.headers['acting-duty'])
       if (scope) requireScope(scope, request.caller, reply)
+      if (!oncePassword) await requireOwnPassword(deps, request.caller)
     })
     // By callback, for what an async hook enters ends with it; after the body, whose events come from the socket.
     app.addHook('preValidation', (request, _reply, done) => (request[CALLER] ? inTenant(request.tenantId, done) : done()))
@@ -67,6 +77,7 @@ function decorate(app: FastifyInstance): void {
   app.decorateRequest(CALLER, null)
   app.decorateRequest('caller', { getter: function (this: FastifyRequest) { return known(this) } })
   app.decorateRequest('actor', { getter: function (this: FastifyRequest) { return known(this).actor } })
+  app.decorateRequest('visitor', { getter: function (this: FastifyRequest) { return this[CALLER] } })
   app.decorateRequest('tenantId', { getter: function (this: FastifyRequest) { return known(this).tenantId } })
 }
 
@@ -78,7 +89,7 @@ function known({ [CALLER]: caller, routeOptions }: FastifyRequest): Caller {
 async function callerOf({ db, keyring, clock }: AuthDeps, authorization: string | undefined): Promise<Caller> {
   const token = /^Bearer +(\S+)$/i.exec(authorization ?? '')?.[1]
   if (token === undefined) throw new Problem('unauthenticated')
-  const principal = verifyToken(keyring, token, clock())
+  const principal = token.startsWith(API_KEY_PREFIX) ? await principalOfKey(db, token) : verifyToken(keyring, token, clock())
   return inTenant(principal.tenantId, () => admitted(db, principal))
 }
 
@@ -89,6 +100,23 @@ async function admitted(db: Db, { kind, subject: id, tenantId, clientId, scopes 
   if (!actor || (clientId !== null && !client)) throw new Problem('token-invalid')
   return { id, tenantId, actor, scopes: client ? scopes.filter((scope) => client.scopes.includes(scope)) : scopes }
 }
+
+async function requireOwnPassword({ db }: AuthDeps, { actor, tenantId }: Caller): Promise<void> {
+  if (actor.kind === 'person' && (await inTenant(tenantId, () => mustChangePassword(db, actor.id)))) throw new Problem('password-change-required')
+}
+
+/** 交叉任职 (S1): of many duties the one acted in. The others confer nothing in this call, and it is the one that is stored. */
+function actingIn(caller: Caller, duty: string | string[] | undefined): Caller {
+  if (duty === undefined) return caller
+  const id = uuid.safeParse(duty).data
+  if (id === undefined) throw new Problem('validation-failed', { errors: [{ pointer: ACTING_DUTY, code: 'format', message: says('应为职责 id', 'Expected the id of a duty') }] })
+  const { actor } = caller
+  const held = actor.kind === 'person' ? actor.duties.filter((duty) => duty.id === id) : []
+  if (actor.kind !== 'person' || held.length === 0) throw new Problem('forbidden', { errors: [{ pointer: ACTING_DUTY, code: 'value', message: says('您现在不担任这项职责', 'Not a duty you hold now') }] })
+  return { ...caller, actor: { ...actor, duties: held } }
+}
+
+const ACTING_DUTY = '/headers/acting-duty'
 
 function requireScope(scope: Scope, { scopes }: Caller, reply: FastifyReply): void {
   if (scopes.includes(scope)) return

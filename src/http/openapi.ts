@@ -19,10 +19,18 @@ export const TAGS = [
   { name: '心愿墙', description: '公开展示的心愿' },
   { name: '我的', description: '我的待办、通知和职责' },
   { name: '网格', description: '街道、社区、小区、楼栋、单元等节点和住户' },
-  { name: '组织与人员', description: '组织、人员、职责、报到和技能' },
-  { name: '服务菜单', description: '可以点什么、时限和工作日历' },
+  { name: '组织与人员', description: '组织和它们的所在' },
+  { name: '人员', description: '人员和账号；个人信息一律脱敏' },
+  { name: '职责', description: '谁在哪里、哪个组织任什么职，何人替班' },
+  { name: '报到', description: '党员、志愿者、爱心人士、企业、双报到单位的报到与核实' },
+  { name: '技能', description: '技能库、能人和派单人选' },
+  { name: '应用', description: '第三方应用、密钥和 API Key' },
+  { name: '服务菜单', description: '可以点什么' },
+  { name: '时限', description: '时限、提醒和逐级升级的规则' },
+  { name: '日历', description: '工作日历：工作时间、放假和调休、到期时间的推算' },
   { name: '走访与活动', description: '走访、专项行动、活动、议事和场地' },
   { name: '事件', description: '事件流和回调通知（Webhook）' },
+  { name: '机器人', description: '企业微信、钉钉、飞书群机器人和免打扰时段' },
   { name: '统计', description: '认领率、办结率、满意率等' },
   { name: '数据', description: '导入、导出、附件和后台任务' },
   { name: 'Open311', description: 'GeoReport v2 兼容接口' },
@@ -32,6 +40,7 @@ export const TAGS = [
 const DESCRIPTION = `居民点单、组织派单、党员接单：心愿和需求从提出到回访的全过程。
 
 - 时间一律为 RFC 3339，回答用 UTC（\`Z\`）；点单的 \`id\` 处也可用单号（\`WX20261121-000123\`）。
+- 一人多职时，可用请求头 \`Acting-Duty\`（职责 id，见 \`GET /v1/me\`）指明以哪项职责办理，其余职责此次不计；不写则取最近的一项。
 - 出错时回答 \`application/problem+json\`，程序请判断 \`code\`，说明见 \`/problems/{code}\`。
 - 每个回答都带 \`X-Request-Id\`，报障时请提供。`
 
@@ -47,7 +56,7 @@ export function describeApi(app: FastifyInstance, webhooks?: Record<string, obje
       components: {
         securitySchemes: {
           staffLogin: { type: 'oauth2', description: '工作人员：工号和密码', flows: { password: { tokenUrl: '/oauth/token', scopes } } },
-          appCredentials: { type: 'oauth2', description: '第三方应用：clientId 和 clientSecret', flows: { clientCredentials: { tokenUrl: '/oauth/token', scopes } } },
+          appCredentials: { type: 'oauth2', description: '第三方应用：clientId 和 clientSecret；脚本也可直接以 API Key（ww_live_…）作 Bearer 令牌', flows: { clientCredentials: { tokenUrl: '/oauth/token', scopes } } },
         },
       },
     },
@@ -64,8 +73,11 @@ const operation = createJsonSchemaTransform({ zodToJsonConfig }) as SwaggerTrans
 const wholeDocument = createJsonSchemaTransformObject({ zodToJsonConfig })
 
 const transform: SwaggerTransform = (given) => {
-  const { schema, url } = operation(given)
+  const bodies = (given.schema?.body as { content?: Record<string, { schema: $ZodType }> } | undefined)?.content
+  const { schema, url } = operation(bodies ? withBody(given, undefined) : given)
   if (schema.hide) return { schema, url }
+  // One operation may take its body as several types, each with a schema of its own.
+  if (bodies) schema.body = { content: mapped(bodies, ({ schema: body }) => ({ schema: operation(withBody(given, body)).schema.body })) }
   const { config = {} } = given.route
   return {
     url,
@@ -78,9 +90,14 @@ const transform: SwaggerTransform = (given) => {
   }
 }
 
-function securityOf({ public: open, scope }: FastifyContextConfig): Pick<FastifySchema, 'security'> {
-  if (open) return { security: [] }
-  return scope ? { security: [{ staffLogin: [scope] }, { appCredentials: [scope] }] } : {}
+type Given = Parameters<SwaggerTransform>[0]
+const withBody = (given: Given, body: $ZodType | undefined): Given => ({ ...given, schema: { ...given.schema, body } }) as Given
+
+const mapped = <T, U>(record: Record<string, T>, map: (value: T) => U): Record<string, U> => Object.fromEntries(Object.entries(record).map(([key, value]) => [key, map(value)]))
+
+function securityOf({ public: open, tokenOptional, scope }: FastifyContextConfig): Pick<FastifySchema, 'security'> {
+  if (open && !tokenOptional) return { security: [] }
+  return scope ? { security: [...(open ? [{}] : []), { staffLogin: [scope] }, { appCredentials: [scope] }] } : {}
 }
 
 type Responses = Record<string, Record<string, unknown>>

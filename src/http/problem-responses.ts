@@ -59,7 +59,8 @@ function codesOf({ url, config = {} }: RouteOptions, { body, params, querystring
     ...own,
     ...when(body ?? params ?? querystring ?? headers, 'validation-failed'),
     ...when(body, 'body-malformed', 'body-too-large', 'media-type-unsupported'),
-    ...when(!config.public, 'unauthenticated', 'token-invalid', 'forbidden'),
+    ...when(!config.public || config.tokenOptional, 'unauthenticated', 'token-invalid', 'forbidden'),
+    ...when(!config.public && !config.oncePassword, 'password-change-required'),
     ...when(url.includes(':') && !namesItsMissing, 'not-found'),
     'rate-limited', 'internal', 'overloaded',
   ]

@@ -62,6 +62,8 @@ function pointed(issue: $ZodIssue, prefix: string, language: Language): Pointed[
     }
     case 'invalid_type':
       return [{ pointer, code: issue.input === undefined ? 'required' : 'type', message: issue.message }]
+    case 'invalid_value':
+      return [{ pointer, code: issue.input === undefined ? 'required' : 'value', message: issue.message }]
     default:
       return [{ pointer, code: CODES[issue.code] ?? 'invalid', message: issue.message }]
   }
@@ -72,4 +74,4 @@ const nearest = (branches: readonly $ZodIssue[][]): $ZodIssue[] =>
   branches.reduce((best, branch) => (branch.length <= best.length ? branch : best), branches[0] ?? [])
 
 /** RFC 6901. Keys come from the caller: bounded, and well formed whatever they held. */
-const escaped = (key: PropertyKey): string => String(key).slice(0, LONGEST_KEY).replace(/\p{Surrogate}/gu, '\ufffd').replaceAll('~', '~0').replaceAll('/', '~1')
+export const escaped = (key: PropertyKey): string => String(key).slice(0, LONGEST_KEY).replace(/\p{Surrogate}/gu, '\ufffd').replaceAll('~', '~0').replaceAll('/', '~1')

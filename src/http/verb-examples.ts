@@ -1,8 +1,11 @@
 import type { Body } from '../domain/bodies.ts'
-import type { Transition } from '../domain/machine.ts'
+import type { Callable } from '../domain/machine.ts'
 
-/** One request of the demo per verb, in a state that allows it: an example that can be executed as it stands. */
-export const VERB_EXAMPLES: { readonly [V in Exclude<Transition, 'close' | 'remind' | 'escalate'>]: { number: string; body: Body<V> } } = {
+/**
+ * One request of the demo per verb, in a state that allows it: an example that can be executed as it stands. Numbers are
+ * for ever: new verbs come last, in the machine's order.
+ */
+export const VERB_EXAMPLES: { readonly [V in Callable]: { number: string; body: Body<V> } } = {
   accept: { number: 'WX20261001-000001', body: { note: '已电话核实' } },
   reject: { number: 'WX20261001-000002', body: { reason: 'out_of_scope', note: '不属于社区服务范围' } },
   return: { number: 'WX20261001-000003', body: { reason: 'incomplete', note: '请补充楼栋和单元' } },
@@ -19,4 +22,43 @@ export const VERB_EXAMPLES: { readonly [V in Exclude<Transition, 'close' | 'remi
   'follow-up': { number: 'WX20261001-000014', body: { solved: 'solved', satisfaction: 'satisfied' } },
   rate: { number: 'WX20261001-000015', body: { solved: 'solved', satisfaction: 'satisfied', comment: '谢谢' } },
   withdraw: { number: 'WX20261001-000016', body: { reason: 'solved_otherwise' } },
+
+  amend: { number: 'WX20261001-000017', body: { node: 'YQHF-02', title: '2号楼门口的灯不亮', note: '居民来电更正了楼号' } },
+  consent: { number: 'WX20261001-000018', body: { purpose: 'wall', by: 'self', how: 'app' } },
+  'confirm-claim': { number: 'WX20261001-000019', body: { note: '已与对方支部核实' } },
+  'decline-claim': { number: 'WX20261001-000020', body: { note: '老人希望由本小区的人来' } },
+  start: { number: 'WX20261001-000021', body: { note: '先到先干，其余名额不等了' } },
+  assign: { number: 'WX20261001-000022', body: { to: 'YQ0026', note: '他会修门锁' } },
+  'ask-return': { number: 'WX20261001-000023', body: { reason: 'unclear_duty', suggested: 'YQHF-YWH', note: '灯杆属业主共有，须由业委会决定' } },
+  'grant-return': { number: 'WX20261001-000024', body: { note: '改派其他单位' } },
+  'deny-return': { number: 'WX20261001-000025', body: { reason: '物业服务合同已写明由物业负责' } },
+  adjudicate: { number: 'WX20261001-000026', body: { decision: 'reassign', to: 'YQHF-YWH', note: '由业委会牵头' } },
+  record: { number: 'WX20261001-000027', body: { trip: true, papers: [{ paper: 'id_card', direction: 'received' }], note: '取走身份证，到窗口代办' } },
+  'sign-up': { number: 'WX20261001-000028', body: {} },
+  'cancel-sign-up': { number: 'WX20261001-000029', body: {} },
+  'add-co': { number: 'WX20261001-000030', body: { to: 'YQ0008', limit: '3wd', note: '请社区会同处理' } },
+  'co-done': { number: 'WX20261001-000031', body: { note: '已逐户告知' } },
+  'remove-co': { number: 'WX20261001-000032', body: { co: 'YQ0008', note: '不再需要' } },
+  whistle: { number: 'WX20261001-000033', body: { to: ['SLZF', 'YQ0008'], reason: 'joint_enforcement', note: '周五上午现场集合' } },
+  'report-in': { number: 'WX20261001-000034', body: { note: '两人已到现场' } },
+  deliberate: { number: 'WX20261001-000035', body: { decision: 'do', minutes: '到会十二户，同意在东侧空地增设车棚，费用由公共收益支出。', participants: 12 } },
+  'ask-extension': { number: 'WX20261001-000036', body: { limit: '3wd', reason: '配件下周一到货' } },
+  'grant-extension': { number: 'WX20261001-000037', body: { note: '请先做好临时照明' } },
+  'deny-extension': { number: 'WX20261001-000038', body: { reason: '关系老人出行，须按期完成' } },
+  'ask-park': { number: 'WX20261001-000039', body: { limit: '30d', reason: '等待老旧小区改造立项' } },
+  'grant-park': { number: 'WX20261001-000040', body: { note: '同意，届时复核' } },
+  'deny-park': { number: 'WX20261001-000041', body: { reason: '先与住户商量过渡办法' } },
+  unpark: { number: 'WX20261001-000042', body: { note: '改造方案已定，可以安排' } },
+  'ask-exclusion': { number: 'WX20261001-000043', body: { reason: '所在楼栋停电检修三天，非承办单位原因' } },
+  'grant-exclusion': { number: 'WX20261001-000044', body: { note: '情况属实' } },
+  'deny-exclusion': { number: 'WX20261001-000045', body: { reason: '可以提前安排，不属于剔除情形' } },
+  confirm: { number: 'WX20261001-000046', body: { note: '现场核实，确实无法加装' } },
+  'send-back': { number: 'WX20261001-000047', body: { reason: '请补做二单元' } },
+  reopen: { number: 'WX20261001-000048', body: { reason: '下雨后又渗水了' } },
+  merge: { number: 'WX20261001-000049', body: { into: 'WX20261001-000052', note: '同一处路面' } },
+  unmerge: { number: 'WX20261001-000050', body: { note: '经核实是另一处' } },
+  urge: { number: 'WX20261001-000051', body: { note: '老人晚上不敢下楼' } },
+  supervise: { number: 'WX20261001-000052', body: { note: '请于本周内办结' } },
+  raise: { number: 'WX20261001-000053', body: { reason: '涉及河道，小区解决不了' } },
+  'hand-over': { number: 'WX20261001-000054', body: { to: 'YQ0008', note: '本人调岗' } },
 }

@@ -49,14 +49,12 @@ export const QUEUES = {
       while ((await notifyOnce(db)) > 0);
     },
   }),
-  /** The feed has grown: webhooks are planned and sent. Retries are rows of their own and no jobs; this only wakes. */
+  /** The feed has grown: webhooks are sent. Retries are rows of their own and no jobs; this only wakes. */
   deliver: queue({
     payload: z.strictObject({}),
     attempts: 1,
     backoff: { type: 'fixed', delay: 1_000 },
     concurrency: 1,
-    run: async ({ sender }) => {
-      while (await sender.wake());
-    },
+    run: ({ sender }) => sender.wake(),
   }),
 } satisfies Queues<JobDeps>

@@ -22,6 +22,8 @@ export interface WorkersOptions<Deps> {
   canaryEveryMs?: number
   /** Without a round trip for so long, every connection is opened anew. */
   deafAfterMs?: number
+  /** This process's own canary came back after so many seconds. */
+  wentRound?(seconds: number): void
 }
 
 /** A dead worker's job starts again within `lockDuration` + `stalledInterval`, 15 s; the defaults take a minute. */
@@ -29,9 +31,10 @@ const SETTINGS = { lockDuration: 10_000, stalledInterval: 5_000, maxStalledCount
 
 /** One BullMQ worker per row of the table, and a canary, because connections that look well may hear nothing. */
 export function startWorkers<Deps>(options: WorkersOptions<Deps>): Workers {
-  const { backend, queues, deps, log, isPermanent = () => false, canaryEveryMs = 5_000, deafAfterMs = 20_000 } = options
+  const { backend, queues, deps, log, isPermanent = () => false, canaryEveryMs = 5_000, deafAfterMs = 20_000, wentRound } = options
   const canary = `canary-${randomUUID()}` // one per process, so that they cannot pile up
   const leaving = new Set<Promise<void>>()
+  let sentAt: number | undefined
   let roundTripAt = -Infinity
   let shift = begin()
   const timer = setInterval(beat, canaryEveryMs)
@@ -48,7 +51,11 @@ export function startWorkers<Deps>(options: WorkersOptions<Deps>): Workers {
   function work(name: string, row: Queue<Deps, unknown>): Work {
     return {
       async run(job) {
-        if (name === 'canary') roundTripAt = performance.now()
+        if (name === 'canary') {
+          roundTripAt = performance.now()
+          if (job.id === canary && sentAt !== undefined) wentRound?.((roundTripAt - sentAt) / 1_000)
+          if (job.id === canary) sentAt = undefined
+        }
         const payload = row.payload.safeParse(job.data)
         if (!payload.success) throw bare(payload.error, true)
         try {
@@ -74,7 +81,11 @@ export function startWorkers<Deps>(options: WorkersOptions<Deps>): Workers {
     try {
       const queue = current.session.queue('canary')
       // When another process took it, it is gone from the queue all the same.
-      if (current.sent && !(await queue.getJob(canary))) roundTripAt = performance.now()
+      if (current.sent && !(await queue.getJob(canary))) {
+        roundTripAt = performance.now()
+        sentAt = undefined
+      }
+      sentAt ??= performance.now()
       await queue.add('canary', {}, { ...placed('canary', queues, {}), jobId: canary })
       current.sent = true
     } catch (error) {

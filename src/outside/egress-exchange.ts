@@ -61,7 +61,7 @@ export function exchange(dispatcher: Dispatcher, { path, headers, body }: Post, 
     }
     const answered = () => {
       const { status, retryAfter, encoded } = head!
-      settle({ kind: 'answer', status, ...(retryAfter === undefined ? {} : { retryAfter }), excerpt: encoded ? '' : excerptOf(Buffer.concat(kept)), ms: ms() })
+      settle({ kind: 'answer', status, ...(retryAfter === undefined ? {} : { retryAfter }), excerpt: encoded || read === 0 ? '' : excerptOf(Buffer.concat(kept)), ms: ms() })
     }
     const cut = () => controller?.abort(new Error('enough'))
     const late = () => {

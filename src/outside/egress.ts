@@ -1,6 +1,7 @@
 import { X509Certificate } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { createSecureContext, rootCertificates, type SecureContext } from 'node:tls'
+import { LRUCache } from 'lru-cache'
 import type { EgressRefusal, Outcome } from '../domain/webhook.ts'
 import { addressesOf, type Line } from './egress-dial.ts'
 import { TIMEOUTS, type Timeouts } from './egress-exchange.ts'
@@ -41,6 +42,8 @@ export function openEgress({ allowLoopback, allowCidrs, caFile, resolve }: Egres
   const system = resolve ? undefined : openResolver()
   const line: Line = { policy: openPolicy({ allowLoopback, allowCidrs }), resolve: resolve ?? system!, secureContext: trust(caFile) }
   const lanes = new Map<string, Lane & { idle?: NodeJS.Timeout }>()
+  /** What a URL says does not change; where it leads is asked each time. */
+  const read = new LRUCache<string, { target: Target | EgressRefusal }>({ max: 1_000 })
   let closed = false
 
   const laneTo = (target: Target): Lane => {
@@ -71,7 +74,8 @@ export function openEgress({ allowLoopback, allowCidrs, caFile, resolve }: Egres
       return line.policy.refuses(target, addresses)
     },
     async post({ url, headers, body, timeouts }) {
-      const target = line.policy.read(url)
+      const { target } = read.get(url) ?? { target: line.policy.read(url) }
+      read.set(url, { target })
       if (typeof target === 'string') return { kind: 'refused', reason: target }
       if (closed) return { kind: 'failed', reason: 'reset', ms: 0 }
       return laneTo(target).post({ path: target.path, headers: withoutHost(headers), body }, { ...TIMEOUTS, ...timeouts }, () => rest(target.origin))
@@ -86,7 +90,8 @@ export function openEgress({ allowLoopback, allowCidrs, caFile, resolve }: Egres
 
 /** The name that was checked is the name that is asked for: undici would take a Host header for SNI too. */
 const withoutHost = (headers: Record<string, string>): Record<string, string> =>
-  Object.fromEntries(Object.entries(headers).filter(([name]) => name.toLowerCase() !== 'host'))
+  Object.keys(headers).some(isHost) ? Object.fromEntries(Object.entries(headers).filter(([name]) => !isHost(name))) : headers
+const isHost = (name: string): boolean => name.toLowerCase() === 'host'
 
 /** Made once: parsing 150 authorities takes longer than the handshake. */
 function trust(caFile: string | undefined): SecureContext {

@@ -1,7 +1,8 @@
 import { v7 as uuidv7 } from 'uuid'
 import type { Decision, RequestRow } from '../domain/request.ts'
-import { COLUMNS, names, typed, type Table } from './columns.ts'
+import { COLUMNS, REQUEST_DEFAULTS, names, typed, type Table } from './columns.ts'
 import { tenantHere, type Db } from './db.ts'
+import type { SealedSubject } from './subjects.ts'
 
 /** The answer kept under an Idempotency-Key, written in the same commit as its effect. */
 export interface KeptAnswer {
@@ -12,8 +13,15 @@ export interface KeptAnswer {
   answer: Buffer
 }
 
+/** Someone who comes on record with the filing that names him, without an account. */
+export interface Newcomer extends SealedSubject {
+  personId: string
+  nodeId: string
+}
+
 interface CommitOptions {
   kept?: KeptAnswer | undefined
+  newcomers?: readonly Newcomer[]
   /** All decisions or none (merge, batch). Otherwise each stands alone (sweep). */
   together?: boolean
 }
@@ -27,22 +35,26 @@ type Rows = readonly object[]
  * Writes a list of decisions in ONE statement: request rows by compare-and-set on the version, then, for those that won,
  * events, outbox, deadlines, assignments, texts, wall, counters and the kept answer. No transaction, no lock held across
  * a round trip. A lost compare-and-set writes nothing; a counter over its limit, or a loss among decisions that belong
- * together, undoes the whole statement (SQLSTATE WW409: decide again).
+ * together, or an attachment that was attached elsewhere meanwhile, undoes the whole statement (SQLSTATE WW409: decide again).
  * @returns ids of the requests written
  */
-export async function commit(db: Runner, decisions: readonly Decision[], { kept, together = true }: CommitOptions = {}): Promise<Set<string>> {
+export async function commit(db: Runner, decisions: readonly Decision[], { kept, newcomers = [], together = true }: CommitOptions = {}): Promise<Set<string>> {
   const filing = decisions[0]?.expects === 0
   const at = decisions[0]?.after.now
-  const changed = filing ? [] : [...new Set(decisions.flatMap((decision) => decision.changed))].sort()
+  const changed = filing ? filled(decisions) : [...new Set(decisions.flatMap((decision) => decision.changed))].sort()
   const sections: [Section, Rows][] = [
     filing ? ['filed', decisions.map(({ request }) => request)] : ['changed', decisions.map((decision) => patchOf(decision, changed))],
+    ['newcomer', newcomers.map(({ key, sealed, phone, ...row }) => ({ ...row, key: key.toString('hex'), sealed: sealed.toString('hex'), phone: phone?.toString('hex') }))],
     ['event', decisions.flatMap(({ events }) => events)],
     ['outbox', decisions.flatMap(({ messages }) => messages.map((message) => ({ id: uuidv7(), ...message })))],
     ['deadline', decisions.flatMap(({ deadlines }) => deadlines)],
     ['assignment', decisions.flatMap(({ assignments }) => assignments)],
+    ['ask', decisions.flatMap(({ asks }) => asks)],
+    ['consent', decisions.flatMap(({ consents }) => consents)],
     ['text', decisions.flatMap(({ texts }) => texts)],
     ['wall_entry', decisions.flatMap(({ wall }) => wall)],
     ['counter', decisions.flatMap(({ request, counters }) => counters.map((delta) => ({ requestId: request.id, ...delta })))],
+    ['attachment', decisions.flatMap(({ attachments, after }) => attachments.map((row) => ({ ...row, at: after.now })))],
     ['kept', kept ? [{ ...kept, fingerprint: kept.fingerprint.toString('hex'), answer: kept.answer.toString('hex'), at }] : []],
   ]
   const present = sections.filter(([, rows]) => rows.length > 0)
@@ -55,7 +67,7 @@ export async function commit(db: Runner, decisions: readonly Decision[], { kept,
   return new Set(rows.map(({ id }) => id))
 }
 
-type Section = 'filed' | 'changed' | 'event' | 'outbox' | 'deadline' | 'assignment' | 'text' | 'wall_entry' | 'counter' | 'kept'
+type Section = 'filed' | 'changed' | 'newcomer' | 'event' | 'outbox' | 'deadline' | 'assignment' | 'ask' | 'consent' | 'text' | 'wall_entry' | 'counter' | 'attachment' | 'kept'
 
 const statements = new Map<string, { name: string; text: string }>()
 
@@ -64,9 +76,14 @@ function statement(present: Section[], { changed, many, whole }: { changed: Colu
   const key = [...present, ...changed, many, whole].join()
   const known = statements.get(key)
   if (known) return known
-  const parts = present.map((section, index) => section === 'changed' ? patch(`$${index + 2}`, changed, many) : SQL[section](`$${index + 2}`))
+  const parts = present.map((section, index) => {
+    const parameter = `$${index + 2}`
+    if (section === 'changed') return patch(parameter, changed, many)
+    return section === 'filed' ? filed(parameter, changed) : SQL[section](parameter)
+  })
   const undo = [
     ...(present.includes('counter') ? [`(SELECT count(*) FROM counted) < (SELECT count(*) FROM counter_rows)`] : []),
+    ...(present.includes('attachment') ? [`(SELECT count(*) FROM attached) < (SELECT count(*) FROM attachment_rows)`] : []),
     ...(whole ? [`(SELECT count(*) FROM won) < $${present.length + 2}::int`] : []),
   ]
   const made = {
@@ -106,21 +123,41 @@ const upsert = (table: Table, key: string[]) => (parameter: string) => {
 /** Filing says what time it took it to be; a clock that is not the database's files nothing. */
 const MOST_SKEW = `interval '1 second'`
 
-const SQL: Record<Exclude<Section, 'changed'>, (parameter: string) => string> = {
-  filed: (parameter) =>
-    `won AS (INSERT INTO request ("tenantId", ${names(COLUMNS.request)}) SELECT $1::uuid, ${names(COLUMNS.request, 'r.')} FROM ${rowsOf(parameter, COLUMNS.request)}
-      WHERE r."filedAt" BETWEEN wishwall_now() - ${MOST_SKEW} AND wishwall_now() + ${MOST_SKEW} RETURNING id)`,
+/** Columns of new requests that are not what the database writes by itself. */
+const filled = (decisions: readonly Decision[]): Column[] =>
+  (Object.keys(COLUMNS.request) as Column[]).filter((column) => decisions.some(({ request }) => request[column] !== (REQUEST_DEFAULTS[column] ?? null)))
+
+function filed(parameter: string, columns: Column[]): string {
+  const types: Record<string, string> = COLUMNS.request
+  const shape = Object.fromEntries(columns.map((column) => [column, types[column] ?? 'text']))
+  return `won AS (INSERT INTO request ("tenantId", ${names(shape)}) SELECT $1::uuid, ${names(shape, 'r.')} FROM ${rowsOf(parameter, shape)}
+      WHERE r."filedAt" BETWEEN wishwall_now() - ${MOST_SKEW} AND wishwall_now() + ${MOST_SKEW} RETURNING id)`
+}
+
+const SQL: Record<Exclude<Section, 'changed' | 'filed'>, (parameter: string) => string> = {
+  newcomer: (parameter) =>
+    `newcomer AS (SELECT r.* FROM ${rowsOf(parameter, { id: 'uuid', key: 'text', kid: 'text', sealed: 'text', phone: 'text', personId: 'uuid', nodeId: 'uuid' })} WHERE EXISTS (SELECT FROM won)),
+    subject_in AS (INSERT INTO subject ("tenantId", id, key, kid, sealed, phone)
+      SELECT $1::uuid, id, decode(key, 'hex'), kid, decode(sealed, 'hex'), decode(phone, 'hex') FROM newcomer),
+    person_in AS (INSERT INTO person ("tenantId", id, "subjectId", "nodeId") SELECT $1::uuid, "personId", id, "nodeId" FROM newcomer)`,
   event: insert('event'),
   outbox: insert('outbox'),
   text: insert('text'),
   deadline: upsert('deadline', ['requestId', 'step', 'seq']),
-  assignment: upsert('assignment', ['requestId', 'seq']),
+  assignment: upsert('assignment', ['requestId', 'seq', 'slot']),
+  ask: upsert('ask', ['requestId', 'seq']),
+  consent: insert('consent'),
   wall_entry: upsert('wall_entry', ['requestId', 'seq']),
   counter: (parameter) =>
     `counter_rows AS (SELECT key, sum(delta)::int AS delta, min("limit") AS "limit" FROM ${rowsOf(parameter, { requestId: 'uuid', key: 'text', delta: 'int', limit: 'int' })} WHERE ${WINNERS} GROUP BY key ORDER BY key),
     counted AS (INSERT INTO counter AS c ("tenantId", key, value) SELECT $1::uuid, key, greatest(delta, 0) FROM counter_rows WHERE "limit" IS NULL OR delta <= "limit"
       ON CONFLICT ("tenantId", key) DO UPDATE SET value = greatest(0, c.value + (SELECT delta FROM counter_rows r WHERE r.key = c.key))
       WHERE (SELECT r."limit" IS NULL OR c.value + r.delta <= r."limit" FROM counter_rows r WHERE r.key = c.key) RETURNING key)`,
+  // What was uploaded loose hangs on the event from now on, once: whoever comes second is undone.
+  attachment: (parameter) =>
+    `attachment_rows AS (SELECT * FROM ${rowsOf(parameter, { requestId: 'uuid', seq: 'int', id: 'uuid', at: 'timestamptz' })} WHERE ${WINNERS}),
+    attached AS (UPDATE attachment a SET "requestId" = r."requestId", seq = r.seq, "attachedAt" = r.at FROM attachment_rows r
+      WHERE a."tenantId" = $1::uuid AND a.id = r.id AND a."requestId" IS NULL AND a."erasedAt" IS NULL RETURNING a.id)`,
   kept: (parameter) =>
     `kept_in AS (INSERT INTO idempotency ("tenantId", caller, key, "requestId", fingerprint, status, answer, at)
       SELECT $1::uuid, r.caller, r.key, won.id, decode(r.fingerprint, 'hex'), r.status, decode(r.answer, 'hex'), r.at

@@ -13,9 +13,17 @@ export interface Db {
   /** The same pool by Prisma: for everything that is not the request aggregate's own hot statements. */
   readonly prisma: PrismaClient
   readonly system: pg.Pool
+  /** The sweep's own connection, as the system: whatever else waits for one, the clock does not. */
+  readonly clock: pg.Pool
   /** Things that never change (versions) or may be seconds old (settings, duties). */
   readonly memory: LRUCache<string, Promise<object>>
   close(): Promise<void>
+}
+
+/** What reading needs: the app's pool, or a transaction that reads for itself and remembers apart. */
+export interface Reader {
+  readonly app: Pick<pg.Pool, 'query'>
+  readonly memory: Db['memory']
 }
 
 export interface DatabaseOptions {
@@ -82,6 +90,19 @@ const LIMITS = {
 } as const
 
 /**
+ * Of the sweep: when its process is stopped or cut off in the middle, its locks are gone after these seconds and another
+ * worker does what is due.
+ */
+const CLOCK_LIMITS = {
+  connectionTimeoutMillis: 2_500,
+  statement_timeout: 4_000,
+  query_timeout: 4_500,
+  // It passes over requests that are locked; whatever else it would have to wait for is not worth the time of all others.
+  lock_timeout: 500,
+  idle_in_transaction_session_timeout: 2_000,
+} as const
+
+/**
  * Statements are written so that one plan fits all values (a narrow and a wide form where none would): planning them
  * anew for each call would cost more than running them.
  */
@@ -91,17 +112,23 @@ export function openDatabase({ url, connections = 10, onError = () => {} }: Data
   const config = { connectionString: url, ...LIMITS }
   const app = new TenantPool({ ...config, max: connections, options: optionsFor('wishwall_app'), application_name: 'wish-wall app' })
   const system = new pg.Pool({ ...config, max: 4, options: optionsFor('wishwall_system'), application_name: 'wish-wall system' })
+  const clock = new pg.Pool({ ...config, ...CLOCK_LIMITS, max: 1, options: optionsFor('wishwall_system'), application_name: 'wish-wall clock' })
   // An idle connection that breaks must not end the process; the next query reports for itself.
-  for (const pool of [app, system]) pool.on('error', onError)
+  for (const pool of [app, system, clock]) {
+    pool.on('error', onError)
+    // Nor must one that is in use: whatever is asked of it next fails, and the pool listens to idle ones only.
+    pool.on('connect', (client) => client.on('error', () => {}))
+  }
   const prisma = new PrismaClient({ errorFormat: 'minimal', adapter: new PrismaPg(app, { statementNameGenerator: statementNames() }) })
   return {
     app,
     system,
+    clock,
     prisma,
     memory: new LRUCache({ max: 50_000 }),
     close: async () => {
       await prisma.$disconnect()
-      await Promise.all([app.end(), system.end()])
+      await Promise.all([app.end(), system.end(), clock.end()])
     },
   }
 }
@@ -122,7 +149,7 @@ function statementNames(): ({ sql }: { sql: string }) => string {
 }
 
 /** `load` once per key and `ttlMs`; callers at the same time share one load. Failures are not kept. */
-export function remember<T extends object>(db: Db, key: string, ttlMs: number, load: () => Promise<T>): Promise<T> {
+export function remember<T extends object>(db: Pick<Reader, 'memory'>, key: string, ttlMs: number, load: () => Promise<T>): Promise<T> {
   const known = db.memory.get(key) as Promise<T> | undefined
   if (known) return known
   const loading = load()

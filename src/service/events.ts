@@ -1,4 +1,4 @@
-import { covers, type Actor } from '../domain/actor.ts'
+import { covers, isRespondent, type Actor } from '../domain/actor.ts'
 import type { State } from '../domain/machine.ts'
 import { Problem, says } from '../domain/problems.ts'
 import type { Message } from '../domain/request.ts'
@@ -158,5 +158,9 @@ export async function history(db: Db, ref: string, actor: Actor): Promise<Histor
       FROM event e WHERE e."tenantId" = $1 AND e."requestId" = $2 ORDER BY e.seq`,
     values: [tenantHere(), facts.request.id],
   })
-  return rows
+  if (actor.kind !== 'person' || !isRespondent(actor, facts.request)) return rows
+  // Whom it is dispatched to although it is about them: without the complainant (design, section 9).
+  const { filerId, beneficiaryId, guardianId } = facts.request
+  const hidden = (id: string | null) => (id !== null && [filerId, beneficiaryId, guardianId].includes(id) ? null : id)
+  return rows.map((row) => ({ ...row, actor: hidden(row.actor), onBehalfOf: hidden(row.onBehalfOf) }))
 }

@@ -91,6 +91,7 @@ const own = (actor: Actor & { kind: 'person' }): Piece => ({
   sql: (p) => `r.id IN (
     SELECT f.id FROM request f WHERE f."tenantId" = $1 AND f."filerId" = (${p}::jsonb ->> 'person')::uuid
     UNION ALL SELECT s."requestId" FROM assignment s WHERE s."tenantId" = $1 AND s.status = 'active' AND s."personId" = (${p}::jsonb ->> 'person')::uuid
+    UNION ALL SELECT s."requestId" FROM assignment s WHERE s."tenantId" = $1 AND s.status = 'active' AND s."memberId" = (${p}::jsonb ->> 'person')::uuid
     UNION ALL SELECT s."requestId" FROM assignment s WHERE s."tenantId" = $1 AND s.status = 'active' AND s."organisationId" = ANY (ARRAY(SELECT jsonb_array_elements_text(${p}::jsonb -> 'organisations')::uuid)))`,
   value: JSON.stringify({
     person: actor.id,

@@ -1,15 +1,19 @@
-import type { AssignmentRow, DeadlineRow, Facts, RequestRow, WallEntryRow } from '../domain/request.ts'
+import { sorted } from '../domain/decide.ts'
+import type { AskRow, AssignmentRow, ConsentRow, DeadlineRow, Facts, RequestRow, WallEntryRow } from '../domain/request.ts'
 import * as catalogue from './catalogue.ts'
+import { calendars } from './calendars.ts'
 import { COLUMNS, names } from './columns.ts'
-import { tenantHere, type Db } from './db.ts'
+import { tenantHere, type Db, type Reader } from './db.ts'
 import { places } from './places.ts'
-import { tenant } from './tenants.ts'
 
 export interface LoadedRow extends RequestRow {
   now: Date
   title: string
   assignments: AssignmentRow[] | null
   deadlines: DeadlineRow[] | null
+  asks: AskRow[] | null
+  consents: ConsentRow[] | null
+  isLead: boolean
   wall: WallEntryRow | null
   held?: number
 }
@@ -21,8 +25,11 @@ export interface LoadedRow extends RequestRow {
  */
 export const FACTS = `
   GREATEST(wishwall_now(), (SELECT e.at FROM event e WHERE e."tenantId" = r."tenantId" AND e."requestId" = r.id AND e.seq = r.version)) AS now, ${names(COLUMNS.request, 'r.')}, t.body AS title,
-  (SELECT json_agg(a) FROM assignment a WHERE a."tenantId" = r."tenantId" AND a."requestId" = r.id AND a.status IN ('active', 'done')) AS assignments,
-  (SELECT json_agg(d) FROM deadline d WHERE d."tenantId" = r."tenantId" AND d."requestId" = r.id AND d."closedAt" IS NULL) AS deadlines,
+  (SELECT json_agg(a) FROM assignment a WHERE a."tenantId" = r."tenantId" AND a."requestId" = r.id AND a.status IN ('active', 'pending', 'done')) AS assignments,
+  (SELECT json_agg(d) FROM deadline d WHERE d."tenantId" = r."tenantId" AND d."requestId" = r.id AND (d."closedAt" IS NULL OR (d.step = 'complete' AND r.state = 'completed'))) AS deadlines,
+  (SELECT json_agg(k ORDER BY k.seq) FROM ask k WHERE k."tenantId" = r."tenantId" AND k."requestId" = r.id) AS asks,
+  (SELECT json_agg(c) FROM (SELECT DISTINCT ON (c.purpose) c.* FROM consent c WHERE c."tenantId" = r."tenantId" AND c."requestId" = r.id ORDER BY c.purpose, c.seq DESC) c) AS consents,
+  EXISTS (SELECT FROM request m WHERE m."tenantId" = r."tenantId" AND m."leadId" = r.id AND m.state = 'merged') AS "isLead",
   (SELECT to_json(w) FROM wall_entry w WHERE w."tenantId" = r."tenantId" AND w."requestId" = r.id AND w."takenDownAt" IS NULL ORDER BY w.seq DESC LIMIT 1) AS wall`
 
 export const JOINS = `
@@ -46,26 +53,42 @@ export async function load(db: Db, ref: string, counter?: string): Promise<Facts
   return rows[0] && (await factsOf(db, rows))[0]
 }
 
+/** 并案: those that follow a lead now, or were completed with it and have not gone on since. */
+export async function loadMerged(db: Db, leadId: string, state: 'merged' | 'completed' = 'merged'): Promise<Facts[]> {
+  const { rows } = await db.app.query<LoadedRow>({
+    name: 'load_merged',
+    text: `SELECT ${FACTS} FROM request r ${JOINS} WHERE r."tenantId" = $1 AND r."leadId" = $2 AND r.state = $3 ORDER BY r.id`,
+    values: [tenantHere(), leadId, state],
+  })
+  return factsOf(db, rows)
+}
+
 /** The facts of each row, in their order. */
-export async function factsOf(db: Db, rows: readonly LoadedRow[]): Promise<Facts[]> {
-  const [{ calendar }, place] = await Promise.all([tenant(db), places(db, rows.flatMap(({ nodeId, responsibleNodeId }) => [nodeId, responsibleNodeId]))])
+export async function factsOf(db: Reader, rows: readonly LoadedRow[]): Promise<Facts[]> {
+  const [working, place] = await Promise.all([calendars(db), places(db, rows.flatMap(({ nodeId, responsibleNodeId }) => [nodeId, responsibleNodeId]))])
   return Promise.all(rows.map(async (row) => {
     const [item, policy] = await Promise.all([catalogue.item(db, row.itemId), catalogue.policy(db, row.policyId)])
-    const { now, title, assignments, deadlines, wall, held, ...request } = row
-    const all = (assignments ?? []).map((assignment) => revived(assignment, ['since', 'until'])).sort((a, b) => a.seq - b.seq)
-    const { node, compound } = place(row.nodeId)
+    const { now, title, assignments, deadlines, asks, consents, isLead, wall, held, ...request } = row
+    const all = (assignments ?? []).map((assignment) => revived(assignment, ['since', 'until', 'reportedAt'])).sort((a, b) => a.seq - b.seq || a.slot - b.slot)
+    const clocks = (deadlines ?? []).map(revivedDeadline).sort((a, b) => a.dueAt.getTime() - b.dueAt.getTime())
+    const { node, compound, path: nodePath } = place(row.nodeId)
+    const responsible = place(row.responsibleNodeId)
     return {
-      now, title, node, compound, responsibleNode: place(row.responsibleNodeId).node, item, policy, calendar, request,
-      assignments: all.filter(({ status }) => status === 'active'),
-      handlers: all.filter(({ status }) => status === 'done'),
-      deadlines: (deadlines ?? []).map(revivedDeadline).sort((a, b) => a.dueAt.getTime() - b.dueAt.getTime()),
+      now, title, node, nodePath, compound, responsibleNode: responsible.node, responsibleLevel: responsible.level, item, policy, calendar: working.at(request.path), request,
+      ...sorted(all),
+      handlers: all.filter(({ status, role }) => status === 'done' && role === 'lead'),
+      asks: (asks ?? []).map((ask) => revived(ask, ['until', 'askedAt', 'answeredAt'])),
+      consents: (consents ?? []).map((consent) => revived(consent, ['at'])),
+      deadlines: clocks.filter(({ closedAt }) => closedAt === null),
+      worked: clocks.filter(({ closedAt }) => closedAt !== null).sort((a, b) => a.seq - b.seq).at(-1) ?? null,
       wall: wall && revived(wall, ['takenDownAt']),
+      isLead,
       ...(held === undefined ? {} : { held }),
     }
   }))
 }
 
-export const revivedDeadline = (row: DeadlineRow): DeadlineRow => revived(row, ['openedAt', 'dueAt', 'originalDueAt', 'nextAt', 'stoodAt', 'closedAt'])
+export const revivedDeadline = (row: DeadlineRow): DeadlineRow => revived(row, ['openedAt', 'dueAt', 'originalDueAt', 'nextAt', 'rungAt', 'stoodAt', 'closedAt'])
 
 /** Times inside json arrive as text. */
 function revived<T extends object>(row: T, times: (keyof T)[]): T {

@@ -2,7 +2,7 @@ import { v7 as uuidv7 } from 'uuid'
 import type { Actor } from '../domain/actor.ts'
 import type { OrganisationKind } from '../domain/organisations.ts'
 import { administers } from '../domain/places.ts'
-import { Problem } from '../domain/problems.ts'
+import { Problem, says } from '../domain/problems.ts'
 import { decodeCursor, pageOf, type Page } from './cursor.ts'
 import { tenantHere, type Db } from './db.ts'
 import { violates } from './failures.ts'
@@ -15,6 +15,8 @@ export interface OrganisationView {
   code: string
   name: string
   kind: OrganisationKind
+  /** 统一社会信用代码. */
+  uscc: string | null
   node: { id: string; code: string; name: string }
 }
 
@@ -33,9 +35,9 @@ export async function listOrganisations(db: Db, { under, kind, q, cursor, limit 
   if (under !== undefined && !root) throw new Problem('not-found', { errors: [{ pointer: '/query/under', message: NO_SUCH_NODE }] })
   const { rows } = await db.app.query<OrganisationView>({
     name: 'organisations',
-    text: `SELECT o.id, o.code, o.name, o.kind, jsonb_build_object('id', n.id, 'code', n.code, 'name', n.name) AS node
+    text: `SELECT o.id, o.code, o.name, o.kind, o.uscc, jsonb_build_object('id', n.id, 'code', n.code, 'name', n.name) AS node
       FROM organisation o JOIN node n ON n."tenantId" = o."tenantId" AND n.id = o."nodeId"
-      WHERE o."tenantId" = $1 AND o.code > $2 AND ($3::text IS NULL OR starts_with(n.path, $3)) AND ($4::text IS NULL OR o.kind = $4)
+      WHERE o."tenantId" = $1 AND NOT o.pending AND o.code > $2 AND ($3::text IS NULL OR starts_with(n.path, $3)) AND ($4::text IS NULL OR o.kind = $4)
         AND ($5::text IS NULL OR strpos(lower(o.name), $5) > 0 OR strpos(lower(o.code), $5) > 0)
       ORDER BY o.code LIMIT $6`,
     values: [tenantHere(), cursor === undefined ? '' : decodeCursor(cursor, /^[\w.-]+$/), root?.path ?? null, kind ?? null, q?.toLowerCase() ?? null, limit + 1],
@@ -49,15 +51,20 @@ export interface NewOrganisation {
   code: string
   name: string
   kind: OrganisationKind
+  uscc?: string | undefined
 }
 
-/** @throws Problem node-unknown, forbidden without `administer` over the node, validation-failed for a code in use */
-export async function createOrganisation(db: Db, { node, code, name, kind }: NewOrganisation, actor: Actor): Promise<OrganisationView> {
+/** @throws Problem node-unknown, forbidden without `administer` over the node, validation-failed for a code or a credit code in use */
+export async function createOrganisation(db: Db, { node, code, name, kind, uscc }: NewOrganisation, actor: Actor): Promise<OrganisationView> {
   const place = await readParent(db, node)
   if (!place) throw new Problem('node-unknown', { errors: [{ pointer: '/node', message: NO_SUCH_NODE }] })
   if (!administers(actor, place.path)) throw new Problem('forbidden')
   const id = uuidv7()
-  await db.prisma.organisation.create({ data: { tenantId: tenantHere(), id, nodeId: place.id, code, name, kind } })
-    .catch((error: unknown) => { throw violates(error, 'organisation_tenantId_code_key') ? codeTaken() : error })
-  return { id, code, name, kind, node: { id: place.id, code: place.code, name: place.name } }
+  await db.prisma.organisation.create({ data: { tenantId: tenantHere(), id, nodeId: place.id, code, name, kind, uscc: uscc ?? null } })
+    .catch((error: unknown) => {
+      if (violates(error, 'organisation_tenantId_code_key')) throw codeTaken()
+      if (violates(error, 'organisation_tenantId_uscc_key')) throw new Problem('validation-failed', { errors: [{ pointer: '/uscc', code: 'taken', message: says('已有组织使用这个信用代码', 'An organisation has this code already') }] })
+      throw error
+    })
+  return { id, code, name, kind, uscc: uscc ?? null, node: { id: place.id, code: place.code, name: place.name } }
 }

@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto'
+import { createHash, randomBytes } from 'node:crypto'
 import { hash, verify } from '@node-rs/argon2'
 
 /** argon2id; 19 MiB and two passes (OWASP Password Storage Cheat Sheet) take about 18 ms of one core. */
@@ -8,6 +8,9 @@ const COST = { memoryCost: 19_456, timeCost: 2, parallelism: 1 }
 const composed = (password: string): string => password.normalize('NFC')
 
 export const hashPassword = (password: string): Promise<string> => hash(composed(password), COST)
+
+/** 96 random bits: shown once, and good for choosing another. */
+export const oneTimePassword = (): string => randomBytes(12).toString('base64url')
 
 /** Nobody's password, made when first needed. */
 let decoy: Promise<string> | undefined

@@ -1,23 +1,33 @@
 import { v7 as uuidv7 } from 'uuid'
-import type { ClaimerKind } from '../domain/actor.ts'
-import { code } from '../domain/atoms.ts'
+import type { Actor } from '../domain/actor.ts'
+import { inPerson, isRoot, liesIn, looksAfter, mayRegister, overseen } from '../domain/directory.ts'
+import { maskDoor, maskName, maskPhone } from '../domain/masks.ts'
+import { administers } from '../domain/places.ts'
 import { Problem, says } from '../domain/problems.ts'
-import { forgetActor } from './actors.ts'
+import { decodeCursor, pageOf, type Page } from './cursor.ts'
 import { tenantHere, type Db } from './db.ts'
 import { violates } from './failures.ts'
 import type { Keyring } from './keyring.ts'
-import { hashPassword, passwordFits, passwordMark } from './passwords.ts'
-import { sealSubject, type Personal } from './subjects.ts'
+import { isId, UUID } from './load.ts'
+import { NO_SUCH_NODE } from './nodes.ts'
+import { hashPassword, oneTimePassword } from './passwords.ts'
+import type { Place } from './places.ts'
+import { changeSubject, findSubjects, openSubjects, sealSubject, type Personal } from './subjects.ts'
+import { findNode } from './targets.ts'
 
 interface NewPerson extends Personal {
   name: string
+  /** Where he lives or works; the tenant as a whole when left out. */
+  nodeId?: string | undefined
   /** 工号; without one there is no account. */
-  login?: string
-  password?: string
+  login?: string | undefined
+  password?: string | undefined
+  /** The password is good for choosing another and nothing else. */
+  once?: boolean
 }
 
 /** @throws Problem validation-failed at /login when it is taken */
-export async function createPerson(db: Db, keyring: Keyring, { login, password, ...personal }: NewPerson): Promise<string> {
+export async function createPerson(db: Db, keyring: Keyring, { nodeId, login, password, once = false, ...personal }: NewPerson): Promise<string> {
   const subject = sealSubject(keyring, personal)
   const id = uuidv7()
   await db.app
@@ -25,8 +35,11 @@ export async function createPerson(db: Db, keyring: Keyring, { login, password, 
       name: 'create_person',
       text: `
         WITH s AS (INSERT INTO subject ("tenantId", id, key, kid, sealed, phone) VALUES ($1, $2, $3, $4, $5, $6))
-        INSERT INTO person ("tenantId", id, "subjectId", login, "passwordHash") VALUES ($1, $7, $2, $8, $9)`,
-      values: [tenantHere(), subject.id, subject.key, subject.kid, subject.sealed, subject.phone, id, login, password === undefined ? null : await hashPassword(password)],
+        INSERT INTO person ("tenantId", id, "subjectId", login, "passwordHash", "passwordOnce", "nodeId") VALUES ($1, $7, $2, $8, $9, $10, $11)`,
+      values: [
+        tenantHere(), subject.id, subject.key, subject.kid, subject.sealed, subject.phone, id,
+        login, password === undefined ? null : await hashPassword(password), once, nodeId,
+      ],
     })
     .catch((error: unknown) => {
       if (!violates(error, 'person_tenantId_login_key')) throw error
@@ -35,80 +48,195 @@ export async function createPerson(db: Db, keyring: Keyring, { login, password, 
   return id
 }
 
-/** Ends every session by its refresh token; access tokens run out by themselves. @returns false when there is no such person */
-export async function setPassword(db: Db, personId: string, password: string): Promise<boolean> {
-  const passwordHash = await hashPassword(password)
-  const { count } = await db.prisma.person.updateMany({ where: { tenantId: tenantHere(), id: personId }, data: { passwordHash } })
-  return count === 1
-}
-
-/** A person who has just logged in. `mark` stands for the password used. */
-export interface LoggedIn {
+/** A person as the directory shows him: what is personal is masked. */
+export interface PersonView {
   id: string
-  mark: string
+  login: string | null
+  name: string | null
+  phone: string | null
+  door: string | null
+  node: Place | null
+  hasAccount: boolean
+  suspendedAt: Date | null
+  createdAt: Date
 }
 
-/** @returns undefined for a wrong password, an unknown login and a suspended person alike, in the same time */
-export async function logIn(db: Db, login: string, password: string): Promise<LoggedIn | undefined> {
-  const known = code.safeParse(login).success ? await account(db, { login }) : undefined
-  const fits = await passwordFits(known?.passwordHash, password)
-  return fits && known?.passwordHash ? { id: known.id, mark: passwordMark(known.passwordHash) } : undefined
+type Row = Omit<PersonView, 'name' | 'phone' | 'door'> & { subjectId: string }
+
+const VIEW = `p.id, p.login, p."subjectId", p."passwordHash" IS NOT NULL AS "hasAccount", p."suspendedAt", p."createdAt",
+  (SELECT jsonb_build_object('id', n.id, 'code', n.code, 'name', n.name) FROM node n WHERE n."tenantId" = p."tenantId" AND n.id = p."nodeId") AS node`
+
+async function shown(db: Db, keyring: Keyring, rows: readonly Row[]): Promise<PersonView[]> {
+  const known = await openSubjects(db, keyring, rows.map(({ subjectId }) => subjectId))
+  return rows.map(({ subjectId, ...row }) => ({ ...row, ...masked(known.get(subjectId)) }))
 }
 
-/** Still the same password, and not suspended since. */
-export async function isStillLoggedIn(db: Db, { id, mark }: LoggedIn): Promise<boolean> {
-  const known = await account(db, { id })
-  return known?.passwordHash != null && passwordMark(known.passwordHash) === mark
+/** Null is what was never given, or has been erased. */
+export const masked = ({ name, phone, door }: Personal = {}): Pick<PersonView, 'name' | 'phone' | 'door'> => ({
+  name: name === undefined ? null : maskName(name),
+  phone: phone === undefined ? null : maskPhone(phone),
+  door: door === undefined ? null : maskDoor(door),
+})
+
+export interface Registration {
+  name: string
+  phone?: string | undefined
+  door?: string | undefined
+  /** Id or code. */
+  node: string
+  /** Gives an account, with a one-time password. */
+  login?: string | undefined
 }
 
-const account = async (db: Db, by: { id: string } | { login: string }) =>
-  await db.prisma.person.findFirst({ where: { tenantId: tenantHere(), ...by, suspendedAt: null }, select: { id: true, passwordHash: true } })
-
-interface NewDuty {
-  personId: string
-  roleCode: string
-  nodeId: string
-  /** Held in this organisation instead of over the node. */
-  organisationId?: string
-  /** From now on by default. */
-  from?: Date
-  to?: Date
-  /** 替班: holds the same while the duty lasts. */
-  standInId?: string
+/**
+ * A resident to file for, or with a login a person with an account.
+ * @throws Problem node-unknown; validation-failed for a login in use; forbidden without `file_for` or `administer` over the node,
+ *   with a login without `administer` or through an app
+ */
+export async function registerPerson(
+  db: Db, keyring: Keyring, { node, login, ...personal }: Registration, actor: Actor,
+): Promise<PersonView & { oneTimePassword: string | null }> {
+  const place = await placeOf(db, node)
+  if (!mayRegister(actor, place.path)) throw new Problem('forbidden')
+  if (login !== undefined && !(administers(actor, place.path) && inPerson(actor))) {
+    throw new Problem('forbidden', { errors: [{ pointer: '/login', message: says('只有管理员本人可以开设账号', 'Only an administrator in person opens accounts') }] })
+  }
+  const password = login === undefined ? undefined : oneTimePassword()
+  const id = await createPerson(db, keyring, { ...personal, nodeId: place.id, login, password, once: true })
+  const { rows } = await db.app.query<Row>({ name: 'person', text: `SELECT ${VIEW} FROM person p WHERE p."tenantId" = $1 AND p.id = $2`, values: [tenantHere(), id] })
+  const [person] = await shown(db, keyring, rows)
+  return { ...person!, oneTimePassword: password ?? null }
 }
 
-/** @throws pg.DatabaseError 23503 when person, role, node or organisation do not exist */
-export async function grantDuty(db: Db, { personId, roleCode, nodeId, organisationId, from, to, standInId }: NewDuty): Promise<string> {
-  const id = uuidv7()
-  await db.app.query({
-    name: 'grant_duty',
-    text: `
-      INSERT INTO duty ("tenantId", id, "personId", "roleCode", "nodeId", "organisationId", "from", "to", "standInId")
-      VALUES ($1, $2, $3, $4, $5, $6, COALESCE($7, wishwall_now()), $8, $9)`,
-    values: [tenantHere(), id, personId, roleCode, nodeId, organisationId, from, to, standInId],
+const hasName = async (db: Db, keyring: Keyring, { subjectId }: Row): Promise<boolean> => (await openSubjects(db, keyring, [subjectId])).get(subjectId)?.name !== undefined
+
+async function placeOf(db: Db, node: string): Promise<{ id: string; path: string }> {
+  const place = await findNode(db, node)
+  if (!place) throw new Problem('node-unknown', { errors: [{ pointer: '/node', message: NO_SUCH_NODE }] })
+  return place
+}
+
+export interface PersonChange {
+  name?: string | undefined
+  /** Null takes it away. */
+  phone?: string | null | undefined
+  door?: string | null | undefined
+  node?: string | undefined
+}
+
+/**
+ * Corrects what is written down of a person; what is left out stays (个人信息保护法 第四十六条). He himself gives phone and
+ * door, and his name while there is none: later it is what others have verified.
+ * @throws Problem not-found, node-unknown; forbidden for those with an account unless the actor administers every place of theirs
+ */
+export async function changePerson(db: Db, keyring: Keyring, ref: string, { node, ...personal }: PersonChange, actor: Actor): Promise<PersonView> {
+  const person = await findPerson(db, ref, actor)
+  const may = person.hasAccount ? looksAfter(actor, person.paths) : person.paths.every((path) => mayRegister(actor, path))
+  const self = actor.kind === 'person' && actor.id === person.id && node === undefined
+  if (!may && !(self && (personal.name === undefined || !(await hasName(db, keyring, person))))) throw new Problem('forbidden')
+  const place = node === undefined ? undefined : await placeOf(db, node)
+  if (place && !(person.hasAccount ? administers(actor, place.path) : mayRegister(actor, place.path))) {
+    throw new Problem('forbidden', { errors: [{ pointer: '/node', message: says('不在您的管辖范围', 'Not a place of yours') }] })
+  }
+  const changes = Object.values(personal).some((value) => value !== undefined)
+  if (changes && !(await changeSubject(db, keyring, person.subjectId, personal))) throw new Problem('person-erased')
+  if (place) await db.prisma.person.updateMany({ where: { tenantId: tenantHere(), id: person.id }, data: { nodeId: place.id } })
+  return readPerson(db, keyring, person.id, actor)
+}
+
+export interface PeopleQuery {
+  /** Id or code of a node: people there or below. */
+  node?: string | undefined
+  /** Whole, as `domain/atoms.ts` writes it. */
+  phone?: string | undefined
+  cursor?: string | undefined
+  limit: number
+}
+
+/** Lives or works there, holds a duty there or stands in for one, is or wants to be of an organisation there. */
+const IN_TREES = `n."tenantId" = $1 AND EXISTS (SELECT FROM unnest($2::text[]) u WHERE starts_with(n.path, u))`
+const OF_TREES = `p.id IN (
+  SELECT h.id FROM node n JOIN person h ON h."tenantId" = n."tenantId" AND h."nodeId" = n.id WHERE ${IN_TREES}
+  UNION ALL SELECT x.id FROM node n JOIN duty d ON d."tenantId" = n."tenantId" AND d."nodeId" = n.id AND (d."to" IS NULL OR d."to" > wishwall_now())
+    CROSS JOIN LATERAL (VALUES (d."personId"), (d."standInId")) x(id) WHERE ${IN_TREES}
+  UNION ALL SELECT a."personId" FROM node n JOIN organisation o ON o."tenantId" = n."tenantId" AND o."nodeId" = n.id
+    JOIN affiliation a ON a."tenantId" = o."tenantId" AND a."organisationId" = o.id AND a."endedAt" IS NULL AND a."rejectedAt" IS NULL WHERE ${IN_TREES})`
+/** The same, asked of one person: by his keys, and not of everybody in the trees. */
+const IS_OF_TREES = `EXISTS (SELECT FROM (
+    SELECT p."nodeId" AS id
+    UNION ALL SELECT d."nodeId" FROM duty d WHERE d."tenantId" = $1 AND d."personId" = p.id AND (d."to" IS NULL OR d."to" > wishwall_now())
+    UNION ALL SELECT d."nodeId" FROM duty d WHERE d."tenantId" = $1 AND d."standInId" = p.id AND (d."to" IS NULL OR d."to" > wishwall_now())
+    UNION ALL SELECT o."nodeId" FROM affiliation a JOIN organisation o ON o."tenantId" = a."tenantId" AND o.id = a."organisationId"
+      WHERE a."tenantId" = $1 AND a."personId" = p.id AND a."endedAt" IS NULL AND a."rejectedAt" IS NULL) x JOIN node n ON n.id = x.id WHERE ${IN_TREES})`
+/** Those who came by an app are its own. */
+const OF_APP = `EXISTS (SELECT FROM external_user x WHERE x."tenantId" = $1 AND x."personId" = p.id AND x."clientId" = ($2::text[])[1]::uuid)`
+const HIMSELF = `p.id = ($2::text[])[1]::uuid`
+
+/** Whom the actor finds, as SQL on `p` with one list of texts: for a list, and for those found by a key. */
+interface Sight {
+  name: string
+  list: string
+  each: string
+  value: string[]
+}
+
+function sightOf(actor: Actor): Sight {
+  if (actor.kind === 'system') return ALL
+  if (actor.kind === 'app') return { name: 'app', list: OF_APP, each: OF_APP, value: [actor.clientId] }
+  return inTrees(overseen(actor)) ?? { name: 'self', list: HIMSELF, each: HIMSELF, value: [actor.id] }
+}
+
+/** Whoever belongs to no place is the whole tenant's. */
+const ALL: Sight = { name: 'all', list: `$2::text[] IS NOT NULL`, each: `$2::text[] IS NOT NULL`, value: [] }
+
+const inTrees = (paths: string[]): Sight | undefined =>
+  paths.some(isRoot) ? ALL : paths.length === 0 ? undefined : { name: 'trees', list: OF_TREES, each: IS_OF_TREES, value: paths }
+
+/**
+ * Newest first: staff find the people of the places they oversee, an app the residents it brought, everybody else himself.
+ * @throws Problem not-found for a node out of sight, cursor-unusable
+ */
+export async function listPeople(db: Db, keyring: Keyring, { node, phone, cursor, limit }: PeopleQuery, actor: Actor): Promise<Page<PersonView>> {
+  const sight = node === undefined ? sightOf(actor) : inTrees([await overseenPath(db, node, actor)])!
+  const subjects = phone === undefined ? null : await findSubjects(db, keyring, phone)
+  const who = subjects ? `p."subjectId" = ANY ($5::uuid[]) AND ${sight.each}` : sight.list
+  const { rows } = await db.app.query<Row>({
+    name: `people_${sight.name}${subjects ? '_by_phone' : ''}`,
+    text: `SELECT ${VIEW} FROM person p WHERE p."tenantId" = $1 AND ${who} AND ($3::uuid IS NULL OR p.id < $3) ORDER BY p.id DESC LIMIT $4`,
+    values: [tenantHere(), sight.value, cursor === undefined ? null : decodeCursor(cursor, UUID), limit + 1, ...(subjects ? [subjects] : [])],
   })
-  for (const holder of [personId, standInId]) if (holder) forgetActor(db, holder)
-  return id
+  const { data, page } = pageOf(rows, limit, ({ id }) => id)
+  return { data: await shown(db, keyring, data), page }
 }
 
-interface NewAffiliation {
-  personId: string
-  organisationId: string
-  kind: ClaimerKind
-  /** By the organisation; only then may the person claim. */
-  verified: boolean
+/** @throws Problem not-found when it lies outside what the actor oversees */
+export async function overseenPath(db: Db, node: string, actor: Actor): Promise<string> {
+  const place = await findNode(db, node)
+  const sees = actor.kind === 'system' || (actor.kind === 'person' && place !== undefined && liesIn(place.path, overseen(actor)))
+  if (!place || !sees) throw new Problem('not-found', { errors: [{ pointer: '/query/node', message: NO_SUCH_NODE }] })
+  return place.path
 }
 
-/** @throws pg.DatabaseError 23503 when person or organisation do not exist */
-export async function affiliate(db: Db, { personId, organisationId, kind, verified }: NewAffiliation): Promise<string> {
-  const id = uuidv7()
-  await db.app.query({
-    name: 'affiliate',
-    text: `
-      INSERT INTO affiliation ("tenantId", id, "personId", "organisationId", kind, "verifiedAt")
-      VALUES ($1, $2, $3, $4, $5, CASE WHEN $6 THEN wishwall_now() END)`,
-    values: [tenantHere(), id, personId, organisationId, kind, verified],
+/** @param ref id or 工号 @throws Problem not-found also when there is one, but out of sight */
+export async function readPerson(db: Db, keyring: Keyring, ref: string, actor: Actor): Promise<PersonView> {
+  const { paths: _, ...row } = await findPerson(db, ref, actor)
+  const [person] = await shown(db, keyring, [row])
+  return person!
+}
+
+/** A person in sight, with the paths of all places he belongs to or holds a duty at. @throws Problem not-found */
+export async function findPerson(db: Db, ref: string, actor: Actor): Promise<Row & { paths: string[] }> {
+  const { name, each, value } = sightOf(actor)
+  const own = actor.kind === 'person' ? actor.id : null
+  const { rows: [row] } = await db.app.query<Row & { paths: string[] }>({
+    name: `person_${isId(ref) ? 'id' : 'login'}_${name}`,
+    text: `SELECT ${VIEW}, ARRAY(SELECT n.path FROM node n WHERE n."tenantId" = $1 AND (
+        (p."nodeId" IS NULL AND n."parentId" IS NULL) OR n.id = p."nodeId"
+        OR n.id IN (SELECT d."nodeId" FROM duty d
+          WHERE d."tenantId" = $1 AND p.id IN (d."personId", d."standInId") AND (d."to" IS NULL OR d."to" > wishwall_now())))) AS paths
+      FROM person p WHERE p."tenantId" = $1 AND ${isId(ref) ? 'p.id = $3::uuid' : 'p.login = $3'} AND (p.id = $4::uuid OR ${each})`,
+    values: [tenantHere(), value, ref, own],
   })
-  forgetActor(db, personId)
-  return id
+  if (!row) throw new Problem('not-found')
+  return row
 }

@@ -1,4 +1,4 @@
-import { tenantHere, type Db } from './db.ts'
+import { tenantHere, type Reader } from './db.ts'
 import { tenant } from './tenants.ts'
 
 export interface Place { id: string; code: string; name: string }
@@ -7,6 +7,7 @@ export interface Place { id: string; code: string; name: string }
 export interface PlaceOnMap {
   node: Place
   path: string
+  level: string
   compound: Place | null
 }
 
@@ -14,13 +15,13 @@ export interface PlaceOnMap {
 const PLACE_TTL_MS = 60_000
 
 const PLACES = `
-  SELECT n.path, jsonb_build_object('id', n.id, 'code', n.code, 'name', n.name) AS node,
+  SELECT n.path, n.level, jsonb_build_object('id', n.id, 'code', n.code, 'name', n.name) AS node,
     (SELECT jsonb_build_object('id', c.id, 'code', c.code, 'name', c.name) FROM node c
       WHERE c."tenantId" = n."tenantId" AND c.code = ANY (string_to_array(n.path, '/')) AND c.level = $3) AS compound
   FROM node n WHERE n."tenantId" = $1 AND n.id = ANY ($2::uuid[])`
 
 /** Nodes by id, remembered: every answer names two, and they hardly ever change. One query for all that are not known. */
-export async function places(db: Db, ids: readonly string[]): Promise<(id: string) => PlaceOnMap> {
+export async function places(db: Reader, ids: readonly string[]): Promise<(id: string) => PlaceOnMap> {
   const key = (id: string) => `place/${tenantHere()}/${id}`
   const known = new Map<string, PlaceOnMap>()
   const unknown = new Set<string>()

@@ -5,10 +5,15 @@ const RELAY_LOCK = 7_021_001
 /** The channel on which listeners hear that the feed has grown. */
 export const FEED_CHANNEL = 'wishwall_feed'
 
+/**
+ * The batch is taken by its last row: this statement is planned while the table is empty, and any join with a list of
+ * rows would then read the whole of a backlog for each of them.
+ */
 const MOVE = `
   WITH mine AS MATERIALIZED (SELECT pg_try_advisory_xact_lock(${RELAY_LOCK}) AS locked),
-  batch AS (SELECT o."tenantId", o.id FROM outbox o, mine WHERE mine.locked ORDER BY o.at, o."requestId", o.seq LIMIT $1),
-  taken AS (DELETE FROM outbox o USING batch b WHERE o."tenantId" = b."tenantId" AND o.id = b.id RETURNING o.*),
+  batch AS MATERIALIZED (SELECT o.at, o."requestId", o.seq FROM outbox o, mine WHERE mine.locked ORDER BY o.at, o."requestId", o.seq LIMIT $1),
+  last AS MATERIALIZED (SELECT * FROM batch ORDER BY at DESC, "requestId" DESC, seq DESC LIMIT 1),
+  taken AS (DELETE FROM outbox o USING last l WHERE (o.at, o."requestId", o.seq) <= (l.at, l."requestId", l.seq) RETURNING o.*),
   moved AS (
     INSERT INTO feed ("tenantId", position, id, "requestId", seq, type, at, path, payload)
     SELECT t."tenantId", nextval('feed_position'), t.id, t."requestId", t.seq, t.type, t.at, t.path, t.payload

@@ -1,4 +1,4 @@
-import { createHmac, createSecretKey, randomBytes, type KeyObject } from 'node:crypto'
+import { createHmac, createSecretKey, randomBytes } from 'node:crypto'
 import { v7 as uuidv7 } from 'uuid'
 import { tenantHere, type Db } from './db.ts'
 import type { Keyring } from './keyring.ts'
@@ -6,9 +6,11 @@ import { seal, unseal } from './seal.ts'
 
 /** What is known about someone. The phone as `domain/atoms.ts` writes it, or it will not be found again. */
 export interface Personal {
-  name?: string
-  phone?: string
-  door?: string
+  name?: string | undefined
+  phone?: string | undefined
+  door?: string | undefined
+  /** As an app knows him: `provider:appId:openId`. */
+  externalUser?: string | undefined
 }
 
 /** A row of `subject`, ready to be written. */
@@ -31,7 +33,7 @@ export function sealSubject(keyring: Keyring, personal: Personal, id = uuidv7())
     id, kid,
     key: seal(secret, dataKey, place('key', id)),
     sealed: seal(createSecretKey(dataKey), Buffer.from(JSON.stringify(personal)), place('personal', id)),
-    phone: personal.phone === undefined ? null : blindIndex(keyring.index[0].secret, personal.phone),
+    phone: personal.phone === undefined ? null : blindIndexes(keyring, 'phone', personal.phone)[0]!,
   }
 }
 
@@ -65,21 +67,45 @@ function openSubject(keyring: Keyring, { id, key, kid, sealed }: SealedSubject):
   return JSON.parse(unseal(dataKey, sealed, place('personal', id)).toString()) as Personal
 }
 
+/**
+ * What is given replaces what was there, null takes it away. Sealed anew under a new key.
+ * @returns false when the subject is erased
+ */
+export async function changeSubject(db: Db, keyring: Keyring, id: string, change: { [Field in keyof Personal]?: string | null | undefined }): Promise<boolean> {
+  const { rows: [row] } = await db.app.query<SealedSubject>({
+    name: 'open_subject', text: `SELECT id, key, kid, sealed FROM subject WHERE "tenantId" = $1 AND id = $2 AND key IS NOT NULL`, values: [tenantHere(), id],
+  })
+  if (!row) return false
+  const given = Object.entries(change).filter(([, value]) => value !== undefined)
+  const merged = Object.fromEntries(Object.entries({ ...openSubject(keyring, row), ...Object.fromEntries(given) }).filter(([, value]) => value !== null)) as Personal
+  const next = sealSubject(keyring, merged, id)
+  const { rowCount } = await db.app.query({
+    name: 'change_subject',
+    text: `UPDATE subject SET key = $3, kid = $4, sealed = $5, phone = $6 WHERE "tenantId" = $1 AND id = $2 AND sealed = $7`,
+    values: [tenantHere(), id, next.key, next.kid, next.sealed, next.phone, row.sealed],
+  })
+  // Somebody else was faster: what he changed stays.
+  return rowCount === 1 || changeSubject(db, keyring, id, change)
+}
+
 /** Who gave this phone number; several may share one. Looks under retired index keys too. */
 export async function findSubjects(db: Db, keyring: Keyring, phone: string): Promise<string[]> {
   const { rows } = await db.app.query<{ id: string }>({
     name: 'find_subjects',
     text: `SELECT id FROM subject WHERE "tenantId" = $1 AND phone = ANY($2::bytea[]) ORDER BY id`,
-    values: [tenantHere(), keyring.index.map(({ secret }) => blindIndex(secret, phone))],
+    values: [tenantHere(), blindIndexes(keyring, 'phone', phone)],
   })
   return rows.map(({ id }) => id)
 }
 
-/** Destroys the key, and what the key was for. @returns false when there is nothing (left) to erase */
+/** Destroys the key, and what the key was for; an app that knew him will know somebody new. @returns false when there is nothing (left) to erase */
 export async function eraseSubject(db: Db, id: string): Promise<boolean> {
   const { rowCount } = await db.app.query({
     name: 'erase_subject',
-    text: `UPDATE subject SET key = NULL, kid = NULL, sealed = NULL, phone = NULL, "erasedAt" = wishwall_now() WHERE "tenantId" = $1 AND id = $2 AND "erasedAt" IS NULL`,
+    text: `
+      WITH s AS (UPDATE subject SET key = NULL, kid = NULL, sealed = NULL, phone = NULL, "erasedAt" = wishwall_now() WHERE "tenantId" = $1 AND id = $2 AND "erasedAt" IS NULL RETURNING id),
+      x AS (UPDATE external_user x SET "openId" = NULL FROM person p, s WHERE p."tenantId" = $1 AND p."subjectId" = s.id AND x."tenantId" = $1 AND x."personId" = p.id)
+      SELECT FROM s`,
     values: [tenantHere(), id],
   })
   return rowCount === 1
@@ -88,5 +114,6 @@ export async function eraseSubject(db: Db, id: string): Promise<boolean> {
 /** Bound to tenant and subject: a row copied to another does not open. */
 const place = (part: 'key' | 'personal', id: string): string => `subject/${part}/${tenantHere()}/${id}`
 
-/** Tenants do not see from equal values that they know the same number. */
-const blindIndex = (secret: KeyObject, phone: string): Buffer => createHmac('sha256', secret).update(`phone/${tenantHere()}/${phone}`).digest()
+/** Under the newest key and the retired ones. Tenants do not see from equal values that they know the same number. */
+export const blindIndexes = (keyring: Keyring, what: 'phone' | 'external-user', value: string): Buffer[] =>
+  keyring.index.map(({ secret }) => createHmac('sha256', secret).update(`${what}/${tenantHere()}/${value}`).digest())

@@ -1,61 +1,56 @@
-import type pg from 'pg'
-import type { DeadlineRow, Decision, Facts, Rung } from '../domain/request.ts'
+import { LRUCache } from 'lru-cache'
+import pg from 'pg'
+import { concerned, whoIsLate } from '../domain/late.ts'
+import type { DeadlineRow, Decision, Facts } from '../domain/request.ts'
 import { tick } from '../domain/tick.ts'
-import { STEPS, type Step } from '../domain/machine.ts'
 import { commit } from './commit.ts'
-import { inTenant, tenantHere, type Db } from './db.ts'
-import { FACTS, JOINS, factsOf, revivedDeadline, type LoadedRow } from './load.ts'
+import { inTenant, tenantHere, type Db, type Reader } from './db.ts'
+import { FACTS, JOINS, factsOf, type LoadedRow } from './load.ts'
+import { roster } from './roster.ts'
+import { findTarget } from './targets.ts'
 
 export interface Swept {
   /** Marks fired. */
   fired: number
-  /** Rows looked at; a full batch means there may be more. */
+  /** Rows looked at; none means that nothing is due. */
   seen: number
-  /** Deadlines that could not be decided, put off so that they do not stop the others. */
+  /** Requests of which nothing could be decided or written, passed over for a while so that they do not stop the others. */
   failed: { requestId: string; error: unknown }[]
 }
+
+/** Requests in one transaction: persons' verbs wait at most for so many. */
+const BATCH = 500
 
 /** Requests with something due, locked until the commit; another worker passes over them. */
 const LOCK = `
   SELECT r."tenantId", r.id FROM deadline d JOIN request r ON r."tenantId" = d."tenantId" AND r.id = d."requestId"
-  WHERE d."nextAt" <= (SELECT wishwall_now()) ORDER BY d."nextAt" LIMIT $1 FOR NO KEY UPDATE OF r SKIP LOCKED`
+  WHERE d."nextAt" <= (SELECT wishwall_now()) AND d."requestId" <> ALL ($2::uuid[]) ORDER BY d."nextAt" LIMIT $1 FOR NO KEY UPDATE OF r SKIP LOCKED`
 
-/** Holding a duty now; a stand-in takes the place of whom he stands in for. */
-const HELD = `d."from" <= wishwall_now() AND (d."to" IS NULL OR d."to" > wishwall_now())`
-const HOLDER = `COALESCE(d."standInId", d."personId")`
-
-/**
- * The facts of what is due: the earliest mark of each request, who is late for it, and the ladder from there to the root.
- * Late is whom the step waits for: the active parties, or the nearest holders of the capability.
- */
-const DUE = `
-  SELECT ${FACTS}, to_jsonb(x) AS due, late.ids AS late,
-    (SELECT jsonb_agg(jsonb_build_object('nodeId', a.id, 'path', a.path, 'holders', COALESCE(
-        (SELECT jsonb_agg(${HOLDER}) FROM duty d JOIN role ro ON ro."tenantId" = d."tenantId" AND ro.code = d."roleCode"
-          WHERE d."tenantId" = a."tenantId" AND d."nodeId" = a.id AND d."organisationId" IS NULL AND 'supervise' = ANY (ro.capabilities) AND ${HELD}), '[]'))
-      ORDER BY length(a.path) DESC)
-      FROM node a WHERE a."tenantId" = r."tenantId" AND a.code = ANY (string_to_array(late.path, '/'))) AS ladder
-  FROM request r ${JOINS}
-  JOIN LATERAL (SELECT * FROM deadline x WHERE x."tenantId" = r."tenantId" AND x."requestId" = r.id AND x."nextAt" <= wishwall_now() ORDER BY x."nextAt" LIMIT 1) x ON true
-  CROSS JOIN LATERAL (
-    SELECT COALESCE(jsonb_agg(p.id), '[]') AS ids, COALESCE(max(p.path), r.path) AS path FROM (
-      SELECT COALESCE(s."personId", s."organisationId") AS id, s.path FROM assignment s
-        WHERE $3::jsonb ->> x.step = 'assignee' AND s."tenantId" = r."tenantId" AND s."requestId" = r.id AND s.status = 'active'
-      UNION ALL (
-        SELECT ${HOLDER}, dn.path FROM duty d JOIN node dn ON dn."tenantId" = d."tenantId" AND dn.id = d."nodeId"
-          JOIN role ro ON ro."tenantId" = d."tenantId" AND ro.code = d."roleCode"
-          WHERE d."tenantId" = r."tenantId" AND d."organisationId" IS NULL AND dn.code = ANY (string_to_array(r.path, '/'))
-            AND $3::jsonb ->> x.step = ANY (ro.capabilities) AND ${HELD}
-          ORDER BY length(dn.path) DESC FETCH FIRST 1 ROW WITH TIES)
-    ) p) late
-  WHERE r."tenantId" = $1 AND r.id = ANY ($2)`
-
-const LATE: Record<Step, string> = Object.fromEntries(Object.entries(STEPS).map(([step, { late }]) => [step, late])) as Record<Step, string>
+/** The database's clock as well as the request's own, which may be ahead of it: only the former makes anything due. */
+const DUE = `SELECT ${FACTS}, wishwall_now() AS clock FROM request r ${JOINS} WHERE r."tenantId" = $1 AND r.id = ANY ($2)`
 
 interface DueRow extends LoadedRow {
-  due: DeadlineRow
-  late: string[]
-  ladder: Rung[] | null
+  clock: Date
+}
+
+/** What a process remembers between sweeps. */
+interface Sweeper {
+  /**
+   * Apart from the app's: what is being read there may wait for a connection, and those may all wait for the very rows
+   * that are locked here.
+   */
+  memory: Db['memory']
+  /** Smaller after a batch that was too much in the time there is. */
+  batch: number
+  failing: LRUCache<string, { waitMs: number; until: number }>
+}
+
+const sweepers = new WeakMap<Db, Sweeper>()
+
+function sweeperOf(db: Db): Sweeper {
+  const known = sweepers.get(db) ?? { memory: new LRUCache({ max: 50_000 }), batch: BATCH, failing: new LRUCache({ max: 10_000 }) }
+  sweepers.set(db, known)
+  return known
 }
 
 /**
@@ -64,69 +59,101 @@ interface DueRow extends LoadedRow {
  * The request rows are locked first and read after, so that nothing read can be stale; persons' verbs wait at most for
  * one batch. Marks that were missed come one after the other, in order, with their logical time.
  */
-export async function sweepOnce(db: Db, batch = 200): Promise<Swept> {
-  const client = await db.system.connect()
+export async function sweepOnce(db: Db): Promise<Swept> {
+  const sweeper = sweeperOf(db)
+  const client = await db.clock.connect()
   try {
     await client.query('BEGIN')
-    const { rows: locked } = await client.query<{ tenantId: string; id: string }>({ name: 'sweep_lock', text: LOCK, values: [batch] })
+    const { rows: locked } = await client.query<{ tenantId: string; id: string }>({ name: 'sweep_lock', text: LOCK, values: [sweeper.batch, passedOver(sweeper)] })
     const swept: Swept = { fired: 0, seen: locked.length, failed: [] }
-    for (const tenantId of new Set(locked.map((row) => row.tenantId))) {
+    const reader = { app: client, memory: sweeper.memory }
+    // In one order everywhere: the commits of several tenants lock rows of theirs.
+    for (const tenantId of [...new Set(locked.map((row) => row.tenantId))].sort()) {
       const ids = new Set(locked.filter((row) => row.tenantId === tenantId).map(({ id }) => id))
-      await inTenant(tenantId, () => fire(db, client, [...ids], swept))
+      await inTenant(tenantId, () => fire(client, reader, [...ids], swept))
     }
     await client.query('COMMIT')
     client.release()
+    sweeper.batch = Math.min(BATCH, sweeper.batch * 2)
+    passOver(sweeper, locked.map(({ id }) => id), swept)
     return swept
   } catch (error) {
+    if (tookTooLong(error)) sweeper.batch = Math.ceil(sweeper.batch / 4)
     // A connection in doubt is not given back.
     client.release(true)
     throw error
   }
 }
 
-async function fire(db: Db, client: pg.PoolClient, ids: string[], swept: Swept): Promise<void> {
-  const facts = await dueFacts(db, client, ids)
-  const decisions: Decision[] = []
-  for (const each of facts) {
-    try {
-      decisions.push(tick(each))
-    } catch (error) {
-      swept.failed.push({ requestId: each.request.id, error })
-    }
-  }
-  swept.fired += await commitEach(client, decisions, swept)
-  if (swept.failed.length > 0) {
-    await client.query({
-      name: 'sweep_put_off',
-      text: `UPDATE deadline SET "nextAt" = wishwall_now() + interval '10 minutes' WHERE "requestId" = ANY ($1) AND "nextAt" <= wishwall_now()`,
-      values: [swept.failed.map(({ requestId }) => requestId)],
-    })
-  }
-}
-
-/** All in one statement; should one of them be refused, one by one, so that it does not stop the others. */
-async function commitEach(client: pg.PoolClient, decisions: Decision[], swept: Swept): Promise<number> {
-  if (decisions.length === 0) return 0
-  await client.query('SAVEPOINT batch')
+/** All in one statement; should that fail because of one of them, in halves, so that it does not stop the others. */
+async function fire(client: pg.PoolClient, reader: Reader, ids: string[], swept: Swept): Promise<void> {
+  await client.query('SAVEPOINT part')
   try {
-    const { size } = await commit(client, decisions, { together: false })
-    await client.query('RELEASE SAVEPOINT batch')
-    return size
-  } catch (error) {
-    await client.query('ROLLBACK TO SAVEPOINT batch')
-    const [only, ...more] = decisions
-    if (only && more.length === 0) {
-      swept.failed.push({ requestId: only.request.id, error })
-      return 0
+    const failed: Swept['failed'] = []
+    const decisions: Decision[] = []
+    for (const facts of await dueFacts(reader, ids)) {
+      try {
+        decisions.push(tick(facts))
+      } catch (error) {
+        failed.push({ requestId: facts.request.id, error })
+      }
     }
-    let fired = 0
-    for (const decision of decisions) fired += await commitEach(client, [decision], swept)
-    return fired
+    const { size } = decisions.length > 0 ? await commit(client, decisions, { together: false }) : new Set()
+    await client.query('RELEASE SAVEPOINT part')
+    swept.fired += size
+    swept.failed.push(...failed)
+  } catch (error) {
+    if (isNobodysFault(error, ids)) throw error
+    await client.query('ROLLBACK TO SAVEPOINT part; RELEASE SAVEPOINT part')
+    const half = Math.ceil(ids.length / 2)
+    if (ids.length === 1) swept.failed.push({ requestId: ids[0]!, error })
+    else for (const part of [ids.slice(0, half), ids.slice(half)]) await fire(client, reader, part, swept)
   }
 }
 
-async function dueFacts(db: Db, client: pg.PoolClient, ids: string[]): Promise<Facts[]> {
-  const { rows } = await client.query<DueRow>({ name: 'sweep_facts', text: DUE, values: [tenantHere(), ids, JSON.stringify(LATE)] })
-  const facts = await factsOf(db, rows.map(({ due: _due, late: _late, ladder: _ladder, ...row }) => row))
-  return rows.map(({ due, late, ladder }, index) => ({ ...facts[index]!, due: { deadline: revivedDeadline(due), late, ladder: ladder ?? [] } }))
+/** Connections, deadlocks, room, shutdown: over by themselves. Of what takes too long, only one alone is to blame. (A lock that is not given: 55.) */
+const isNobodysFault = (error: unknown, ids: string[]): boolean =>
+  error instanceof pg.DatabaseError && /^(08|25|40|53|57)/.test(error.code ?? '') && !(error.code === '57014' && ids.length === 1)
+
+/** By the server's patience or by ours; or it stood in the way of others, who stood in its way. */
+const tookTooLong = (error: unknown): boolean =>
+  error instanceof Error && (['57014', '25P03', '40P01'].includes((error as { code?: string }).code ?? '') || error.message === 'Query read timeout')
+
+/** Milliseconds until a request that failed is tried again: the first time, doubled each time, the longest. */
+const WAIT = { first: 5_000, longest: 600_000 }
+
+/** Its row is left as it is: its time stands, and whoever looks how late the clock is sees it. */
+function passOver({ failing }: Sweeper, seen: string[], { failed }: Swept): void {
+  const waits = failed.map(({ requestId }) => [requestId, Math.min(WAIT.longest, (failing.get(requestId)?.waitMs ?? WAIT.first / 2) * 2)] as const)
+  if (failing.size > 0) for (const id of seen) failing.delete(id)
+  for (const [requestId, waitMs] of waits) failing.set(requestId, { waitMs, until: performance.now() + waitMs })
+}
+
+const passedOver = ({ failing }: Sweeper): string[] => [...failing.entries()].filter(([, { until }]) => until > performance.now()).map(([id]) => id)
+
+/** The facts of what is due: the earliest mark of each request, who is late for it, and the ladder from there to the root. */
+async function dueFacts(db: Reader, ids: string[]): Promise<Facts[]> {
+  const { rows } = await db.app.query<DueRow>({ name: 'sweep_facts', text: DUE, values: [tenantHere(), ids] })
+  if (rows.length < ids.length) throw new Error(`${ids.length - rows.length} of ${ids.length} requests that are due cannot be read`)
+  const facts = await factsOf(db, rows.map(({ clock: _, ...row }) => row))
+  const asked = facts.map(concerned)
+  const now = await roster(db, asked.flatMap(({ paths }) => paths), asked.flatMap(({ organisations }) => organisations))
+  const due = facts.flatMap((each, index) => {
+    const deadline = earliest(each.deadlines, rows[index]!.clock)
+    // Nothing is due any more when a person was faster.
+    return deadline ? [{ ...each, due: { deadline, ...whoIsLate(each, deadline, now) } }] : []
+  })
+  return Promise.all(due.map((each) => withBackstop(db, each)))
+}
+
+/** 兜底单位, for what nobody has claimed. */
+async function withBackstop(db: Reader, facts: Facts): Promise<Facts> {
+  const { due, policy: { backstop }, assignments, request } = facts
+  const target = due?.deadline.step === 'claim' && backstop !== null && assignments.length === 0 ? await findTarget(db, backstop, request.path) : undefined
+  return target ? { ...facts, target } : facts
+}
+
+function earliest(deadlines: DeadlineRow[], clock: Date): DeadlineRow | undefined {
+  const due = deadlines.filter(({ nextAt }) => nextAt !== null && nextAt <= clock)
+  return due.sort((a, b) => a.nextAt!.getTime() - b.nextAt!.getTime())[0]
 }

@@ -1,27 +1,25 @@
-import { buildCalendar, type Calendar } from '../domain/calendar.ts'
 import { Problem, says } from '../domain/problems.ts'
 import type { Settings } from '../domain/settings.ts'
-import { remember, tenantHere, type Db } from './db.ts'
+import { remember, tenantHere, type Db, type Reader } from './db.ts'
 
 export interface Tenant {
   id: string
   code: string
   settings: Settings
-  calendar: Calendar
 }
 
 /** Settings may be this old in another process; a public door may know a new tenant this late. */
 const TTL_MS = 5_000
 
-/** The tenant of this call, with its calendar. */
-export function tenant(db: Db): Promise<Tenant> {
+/** The tenant of this call. Its calendars: calendars.ts. */
+export function tenant(db: Reader): Promise<Tenant> {
   const id = tenantHere()
   return remember(db, `tenant/${id}`, TTL_MS, async () => {
     const { rows: [row] } = await db.app.query<{ code: string; settings: Settings }>({
       name: 'tenant', text: `SELECT code, settings FROM tenant WHERE id = $1`, values: [id],
     })
     if (!row) throw new Error(`tenant ${id} does not exist`)
-    return { id, code: row.code, settings: row.settings, calendar: buildCalendar({ zone: row.settings.zone, week: row.settings.week }) }
+    return { id, code: row.code, settings: row.settings }
   })
 }
 

@@ -5,11 +5,10 @@ import { Problem, says } from '../domain/problems.ts'
 import { matchesType } from '../domain/webhook.ts'
 import { decodeCursor, pageOf, type Page } from './cursor.ts'
 import { tenantHere, type Db } from './db.ts'
-import type { Claimed } from './deliveries.ts'
+import type { Delivery } from './deliveries.ts'
 import { eventOf } from './events.ts'
 import { UUID } from './load.ts'
 import { endOf } from './nodes.ts'
-import { plan } from './webhook-fanout.ts'
 import { held, readEndpoint } from './webhooks.ts'
 
 export const DELIVERY_STATES = ['pending', 'delivering', 'delivered', 'exhausted', 'disabled'] as const
@@ -18,12 +17,12 @@ export type DeliveryState = (typeof DELIVERY_STATES)[number]
 export const TEST_TYPE = 'webhook.test'
 
 /** The body of a delivery: an event as `/v1/events` tells it, or a test. */
-export function bodyOf({ id, endpointId, type, createdAt, event }: Pick<Claimed, 'id' | 'endpointId' | 'type' | 'createdAt' | 'event'>): string {
+export function bodyOf(endpointId: string, { id, type, createdAt, event }: Pick<Delivery, 'id' | 'type' | 'createdAt' | 'event'>): string {
   return JSON.stringify(event ? eventOf(event) : { id, type, occurredAt: createdAt, endpoint: endpointId, links: { endpoint: `/v1/webhook-endpoints/${endpointId}` } })
 }
 
 export interface DeliveryView {
-  /** `webhook-id` of every attempt. */
+  /** `webhook-id` of every attempt: the event's id, or the test's. */
   id: string
   type: string
   state: DeliveryState
@@ -35,10 +34,8 @@ export interface DeliveryView {
   attempts: { number: number; at: Date; ms: number; status: number | null; reason: string | null; excerpt: string | null }[]
 }
 
-const VIEW = `d.id, d.type, d.state, d."createdAt", d."endedAt", CASE WHEN d.state = 'pending' THEN d."nextAt" END AS "nextAt",
-  CASE WHEN f.id IS NOT NULL THEN jsonb_build_object('id', f.id, 'requestId', f."requestId", 'number', f.payload ->> 'number', 'seq', f.seq, 'occurredAt', f.at) END AS event,
-  COALESCE((SELECT jsonb_agg(jsonb_build_object('number', a.number, 'at', a.at, 'ms', a.ms, 'status', a.status, 'reason', a.reason, 'excerpt', a.excerpt) ORDER BY a.number)
-    FROM webhook_attempt a WHERE a."tenantId" = d."tenantId" AND a."endpointId" = d."endpointId" AND a."deliveryId" = d.id), '[]') AS attempts`
+const VIEW = `d.id, d.type, d.state, d."createdAt", d."endedAt", d.log AS attempts, CASE WHEN d.state = 'pending' THEN d."nextAt" END AS "nextAt",
+  CASE WHEN f.id IS NOT NULL THEN jsonb_build_object('id', f.id, 'requestId', f."requestId", 'number', f.payload ->> 'number', 'seq', f.seq, 'occurredAt', f.at) END AS event`
 const FROM = `FROM webhook_delivery d LEFT JOIN feed f ON f."tenantId" = d."tenantId" AND f.position = d.position`
 
 /** Times inside jsonb arrive as text. */
@@ -54,7 +51,10 @@ interface LogQuery {
   cursor?: string | undefined
 }
 
-/** What was sent to an endpoint, newest first, with every attempt. @throws Problem not-found, cursor-unusable */
+/**
+ * What was sent to an endpoint, the newest events first, with every attempt. What it has not been sent yet is no row,
+ * but its place in the feed.
+ * @throws Problem not-found, cursor-unusable */
 export async function listDeliveries(db: Db, endpointId: string, { state, limit, cursor }: LogQuery, actor: Actor): Promise<Page<DeliveryView>> {
   await readEndpoint(db, endpointId, actor)
   const { rows } = await db.app.query<DeliveryView>({
@@ -136,21 +136,22 @@ export const replay = (db: Db, endpointId: string, { from, to }: { from: Date; t
     if (to <= from) throw refused(says('必须晚于 from', 'Must be later than from'))
     if (to.getTime() - from.getTime() > LONGEST_REPLAY_DAYS * DAY_MS) throw refused(says(`一次最多重放 ${LONGEST_REPLAY_DAYS} 天`, `At most ${LONGEST_REPLAY_DAYS} days at a time`))
     const types = EVENT_TYPES.map(({ type }) => type).filter((type) => matchesType(eventTypes, type))
-    const { rows: found } = await client.query<{ position: string; type: string; id: string | null }>({
-      name: 'webhook_replayable',
-      text: `SELECT f.position, f.type, d.id FROM feed f LEFT JOIN webhook_delivery d ON d."tenantId" = f."tenantId" AND d."endpointId" = $2 AND d.position = f.position
-        WHERE f."tenantId" = $1 AND f.at >= $3 AND f.at < $4 AND f.type = ANY ($5) AND f.path >= $6 AND f.path < $7
-          AND (d.id IS NULL OR d.state IN ('exhausted', 'disabled') OR (d.state = 'delivered' AND d."endedAt" < $4)) ORDER BY f.position LIMIT $8`,
+    // What lies after the endpoint's place in the feed is still to be sent anyway.
+    const { rows } = await client.query({
+      name: 'webhook_replay',
+      text: `WITH found AS (
+          SELECT f.id, f.position, f.type FROM feed f JOIN webhook_endpoint e ON e."tenantId" = f."tenantId" AND e.id = $2
+            LEFT JOIN webhook_delivery d ON d."tenantId" = f."tenantId" AND d."endpointId" = $2 AND d.id = f.id
+          WHERE f."tenantId" = $1 AND f.at >= $3 AND f.at < $4 AND f.type = ANY ($5) AND f.path >= $6 AND f.path < $7 AND f.position <= e."fromPosition"
+            AND (d.id IS NULL OR d.state IN ('exhausted', 'disabled') OR (d.state = 'delivered' AND d."endedAt" < $4)) ORDER BY f.position LIMIT $8),
+        begun AS (
+          INSERT INTO webhook_delivery AS d ("tenantId", "endpointId", id, position, type, state, "nextAt", "createdAt")
+          SELECT $1, $2, id, position, type, 'pending', wishwall_now(), wishwall_now() FROM found ORDER BY position LIMIT $8 - 1
+          ON CONFLICT ("tenantId", "endpointId", id) DO UPDATE SET state = 'pending', attempts = 0, "nextAt" = EXCLUDED."nextAt", "endedAt" = NULL)
+        SELECT FROM found`,
       values: [tenantHere(), endpointId, from, to, types, path, endOf(path), MOST_REPLAYED + 1],
     })
-    const now = found.slice(0, MOST_REPLAYED)
-    await plan(client, now.filter(({ id }) => id === null).map(({ position, type }) => ({ tenantId: tenantHere(), endpointId, position, type })))
-    await client.query({
-      name: 'webhook_replay',
-      text: `UPDATE webhook_delivery SET state = 'pending', attempts = 0, "nextAt" = wishwall_now(), "endedAt" = NULL WHERE "tenantId" = $1 AND "endpointId" = $2 AND id = ANY ($3::uuid[]) AND "endedAt" IS NOT NULL`,
-      values: [tenantHere(), endpointId, now.flatMap(({ id }) => id ?? [])],
-    })
-    return { replayed: now.length, hasMore: found.length > MOST_REPLAYED }
+    return { replayed: Math.min(rows.length, MOST_REPLAYED), hasMore: rows.length > MOST_REPLAYED }
   })
 
 const refused = (message: ReturnType<typeof says>) => new Problem('validation-failed', { errors: [{ pointer: '/to', code: 'value', message }] })

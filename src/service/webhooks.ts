@@ -7,13 +7,14 @@ import { Problem, says } from '../domain/problems.ts'
 import { EGRESS_REFUSALS, matchesType, type EgressRefusal } from '../domain/webhook.ts'
 import { decodeCursor, pageOf, type Page } from './cursor.ts'
 import { tenantHere, type Db } from './db.ts'
+import { FIRST_AT_ONCE } from './deliveries.ts'
 import type { Keyring } from './keyring.ts'
 import { UUID } from './load.ts'
 import { NO_SUCH_NODE } from './nodes.ts'
 import { findNode } from './targets.ts'
 import { rootOf } from './tenants.ts'
 import { transaction } from './transaction.ts'
-import { FIRST_AT_ONCE, disable, type DisabledReason } from './webhook-results.ts'
+import { disable, type DisabledReason } from './webhook-results.ts'
 import { freshSecret, type Algorithm } from './webhook-secrets.ts'
 
 export interface WebhookDeps {
@@ -113,6 +114,9 @@ export interface NewEndpoint extends EndpointSettings {
   secret?: string | undefined
 }
 
+/** Of the tenant's feed: who begins here hears of what is still to come. */
+const NEWEST = `COALESCE((SELECT max(position) FROM feed WHERE "tenantId" = $1), 0)`
+
 /** Each costs every event a look. */
 const MOST_ENDPOINTS = 200
 
@@ -130,7 +134,7 @@ export async function createEndpoint({ db, keyring, egress }: WebhookDeps, { url
     const { rowCount } = await client.query({
       name: 'webhook_create',
       text: `INSERT INTO webhook_endpoint ("tenantId", id, "clientId", "personId", "nodeId", url, "eventTypes", ordered, "ratePerSecond", description, algorithm, status, "fromPosition", width, "paceAt", "createdAt")
-        SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 'enabled', COALESCE((SELECT max(position) FROM feed WHERE "tenantId" = $1), 0), $12, wishwall_now(), wishwall_now()
+        SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 'enabled', ${NEWEST}, $12, wishwall_now(), wishwall_now()
         WHERE (SELECT count(*) FROM webhook_endpoint WHERE "tenantId" = $1 AND status <> 'disabled') < ${MOST_ENDPOINTS}`,
       values: [tenantHere(), endpointId, actor.kind === 'app' ? actor.clientId : null, actor.kind === 'person' ? actor.id : null, nodeId, url, [...new Set(eventTypes)],
         more.ordered ?? false, more.ratePerSecond ?? null, more.description ?? null, algorithm, FIRST_AT_ONCE],
@@ -187,24 +191,37 @@ async function checkUrl(egress: WebhookDeps['egress'], url: string): Promise<voi
   if (reason) throw new Problem('validation-failed', { errors: [{ pointer: '/url', code: reason, message: EGRESS_REFUSALS[reason] }] })
 }
 
-/** Deliveries go on being made, and wait. @throws Problem not-found, endpoint-disabled */
+/** What happens is sent later. What is just being sent may still arrive, for about a second. @throws Problem not-found, endpoint-disabled */
 export const pauseEndpoint = (db: Db, id: string, actor: Actor): Promise<EndpointView> => held(db, id, actor, async (client, { status }) => {
   if (status === 'disabled') throw new Problem('endpoint-disabled')
   await client.query({ name: 'webhook_pause', text: `UPDATE webhook_endpoint SET status = 'paused' WHERE "tenantId" = $1 AND id = $2`, values: [tenantHere(), id] })
   return viewOf(await kept(client, id, actor))
 })
 
-/** From a pause or from being disabled, with a clean slate. What was missed while disabled is not sent by itself: see `replay`. @throws Problem not-found */
-export const resumeEndpoint = (db: Db, id: string, actor: Actor): Promise<EndpointView> => held(db, id, actor, async (client) => {
+/**
+ * From a pause, with all that has happened since; or from being disabled, with a clean slate.
+ * @param missed whether what the endpoint missed by being disabled is sent now; if not, see `replay`
+ * @throws Problem not-found
+ */
+export const resumeEndpoint = (db: Db, id: string, { missed }: { missed: boolean }, actor: Actor): Promise<EndpointView> => held(db, id, actor, async (client, { status, disabledAt }) => {
+  if (status === 'disabled' && missed) {
+    await client.query({
+      name: 'webhook_revive',
+      text: `UPDATE webhook_delivery SET state = 'pending', attempts = 0, "nextAt" = wishwall_now(), "endedAt" = NULL WHERE "tenantId" = $1 AND "endpointId" = $2 AND state = 'disabled' AND "endedAt" >= $3`,
+      values: [tenantHere(), id, disabledAt],
+    })
+  }
   await client.query({
     name: 'webhook_resume',
-    text: `UPDATE webhook_endpoint SET status = 'enabled', "disabledReason" = NULL, "disabledAt" = NULL, failures = 0, "failingSince" = NULL, warnings = 0, width = $3 WHERE "tenantId" = $1 AND id = $2 AND status <> 'enabled'`,
-    values: [tenantHere(), id, FIRST_AT_ONCE],
+    text: `UPDATE webhook_endpoint SET status = 'enabled', "disabledReason" = NULL, "disabledAt" = NULL, failures = 0, "failingSince" = NULL, warnings = 0, width = $3,
+        "fromPosition" = CASE WHEN status = 'disabled' AND NOT $4 THEN ${NEWEST} ELSE "fromPosition" END
+      WHERE "tenantId" = $1 AND id = $2 AND status <> 'enabled'`,
+    values: [tenantHere(), id, FIRST_AT_ONCE, missed],
   })
   return viewOf(await kept(client, id, actor))
 })
 
-/** For good, until it is resumed: what waits is ended and nothing more is made. The log stays. @throws Problem not-found */
+/** Until it is resumed: what waits is ended, and nothing more is sent. The log stays. @throws Problem not-found */
 export const disableEndpoint = (db: Db, id: string, actor: Actor): Promise<EndpointView> => held(db, id, actor, async (client) => {
   await disable(client, tenantHere(), id, 'by-owner')
   return viewOf(await kept(client, id, actor))
@@ -221,9 +238,8 @@ const MOST_SECRETS = 3
 export const rotateSecret = ({ db, keyring }: Pick<WebhookDeps, 'db' | 'keyring'>, id: string, brought: string | undefined, actor: Actor): Promise<EndpointView & { secret: string | null }> =>
   held(db, id, actor, async (client, { algorithm }) => {
     const fresh = freshSecret(keyring, { tenantId: tenantHere(), endpointId: id }, algorithm, brought)
-    // What has expired is forgotten, and so is the oldest that would be one too many.
     await client.query({
-      name: 'webhook_expire_secrets',
+      name: 'webhook_expire_secrets', // What has expired is forgotten, and so is the oldest that would be one too many.
       text: `UPDATE webhook_secret s SET "expiresAt" = COALESCE(s."expiresAt", wishwall_now() + ${OVERLAP}), sealed = CASE WHEN ${LIVE} AND o.age < ${MOST_SECRETS} THEN s.sealed END
         FROM (SELECT id, row_number() OVER (ORDER BY "createdAt" DESC, id DESC) AS age FROM webhook_secret WHERE "tenantId" = $1 AND "endpointId" = $2) o
         WHERE s."tenantId" = $1 AND s."endpointId" = $2 AND s.id = o.id`,

@@ -94,6 +94,28 @@ describe('the walk', { timeout: 120_000 }, () => {
     expect(states).toEqual(['closed', 'in_progress'])
   })
 
+  test('goes on to the whole life of one request', async () => {
+    const { code, output, errors } = await pasted([chapter('## A walk'), chapter('### 一件点单的一生')].map((text) => /```bash\n([\s\S]*?)```/.exec(text)![1]!).join('\n'))
+    expect(errors).toBe('')
+    expect(code).toBe(0)
+    const life = output.split('== 居民点单')[1]!
+    const states = [...life.matchAll(/^(WX\d{8}-\d{6}) {2}(\w+) {2}may now: (.+)$/gm)]
+    expect(new Set(states.map(([, number]) => number)).size).toBe(1)
+    expect(states.map(([, , state]) => state)).toEqual([
+      'accepted', 'dispatched', 'in_progress', 'in_progress', 'in_progress', 'in_progress', 'in_progress',
+      'completed', 'accepted', 'dispatched', 'in_progress', 'completed', 'closed',
+    ])
+    expect(life).toContain('1 个协办方')
+    const [, due, original] = /办结时限 (\S+)，原时限 (\S+)/.exec(life)!
+    expect(Date.parse(due!)).toBeGreaterThan(Date.parse(original!))
+    expect([...life.matchAll(/^(\d+) 第(\d)轮 (\S+) → \w+$/gm)].map(([, seq, cycle, verb]) => `${seq} ${cycle} ${verb}`)).toEqual([
+      ...['file', 'accept', 'dispatch', 'sign', 'respond', 'add-co', 'co-done', 'urge', 'ask-extension', 'grant-extension', 'complete'].map((verb, index) => `${index + 1} 1 ${verb}`),
+      ...['follow-up', 'dispatch', 'sign', 'complete', 'rate'].map((verb, index) => `${index + 12} 2 ${verb}`),
+    ])
+    const waits = [...life.matchAll(/^(\w+) \S+ [\d.]+秒$/gm)].map(([, waitsFor]) => waitsFor)
+    expect(waits).toEqual(expect.arrayContaining(['assignee', 'dispatch', 'approve', 'follow_up']))
+  })
+
   /** By a shell that gives up at the first thing that fails. */
   async function pasted(block: string): Promise<{ code: number; output: string; errors: string }> {
     const bash = spawn('bash', ['-euo', 'pipefail', '-c', block], { env: { PATH: process.env.PATH, BASE: base, DATA: join(home, 'data') }, stdio: ['ignore', 'pipe', 'pipe'] })

@@ -2,12 +2,11 @@ import { describe, expect, test } from 'vitest'
 import { SYSTEM } from '../../src/domain/actor.ts'
 import { addWorkingMinutes, due, endOfNextWorkday } from '../../src/domain/calendar.ts'
 import { decide } from '../../src/domain/decide.ts'
-import { climb } from '../../src/domain/ladder.ts'
 import type { Step } from '../../src/domain/machine.ts'
 import { DEFAULT_POLICY } from '../../src/domain/policy.ts'
 import type { Decision, DeadlineRow, Facts, Rung } from '../../src/domain/request.ts'
 import { tick } from '../../src/domain/tick.ts'
-import { at, CALENDAR, DAY, FILER, INPUT, LADDER, later, member, MONDAY, next, STAFF, WORKER } from './stage.ts'
+import { at, CALENDAR, DAY, FILER, FIRM, INPUT, LADDER, later, member, MONDAY, next, STAFF, WORKER } from './stage.ts'
 
 const { limits } = DEFAULT_POLICY
 const deadline = (facts: Facts, step: Step): DeadlineRow => facts.deadlines.find((row) => row.step === step)!
@@ -29,7 +28,7 @@ describe('the deadlines', () => {
     ['open', at.open(), ['claim', 'complete']],
     ['dispatched', at.dispatched(), ['complete', 'sign']],
     ['in_progress', at.signed(), ['complete', 'respond']],
-    ['in_progress by a claim', at.claimed(ann), ['complete', 'respond']],
+    ['in_progress by a claim', at.claimed(ann), ['complete', 'lease', 'respond']],
     ['in_progress and responded', next(at.signed(), 'respond', WORKER), ['complete']],
     ['completed', at.completed(), ['close', 'follow_up']],
     ['closed', at.closed(), []],
@@ -109,28 +108,32 @@ describe('a mark', () => {
   })
 
   test('ends by itself what only waits', () => {
-    expect(fire(at.returned(), 'resubmit').request).toMatchObject({ state: 'withdrawn' })
-    expect(fire(at.returned(), 'resubmit').events[0]!.data).toEqual({ reason: 'overdue_resubmission' })
+    const reminded = fire(at.returned(), 'resubmit')
+    expect(reminded).toMatchObject({ verb: 'remind', request: { state: 'returned' }, events: [{ data: { tell: ['filer'] } }] })
+    expect(fire(reminded.after, 'resubmit')).toMatchObject({ request: { state: 'withdrawn' }, events: [{ data: { reason: 'overdue_resubmission' } }] })
     expect(fire(at.completed(), 'close').request).toMatchObject({ state: 'closed', ratedAt: null })
+  })
+
+  test('of a wall whose time is over begins what was claimed, gives the rest to the backstop, or takes it down', () => {
+    const target = { personId: null, organisationId: FIRM, path: 'S/C/', level: 'community' }
+    const policy = { backstop: 'FIRM' }
+    /** Past its reminder, at the due time. */
+    const over = (facts: Facts): Facts => fire(facts, 'claim').after
+    expect(fire(over(at.open()), 'claim')).toMatchObject({ verb: 'take-down', request: { state: 'accepted' } })
+    expect(fire({ ...over(at.open({ policy })), target }, 'claim')).toMatchObject({ verb: 'dispatch', request: { state: 'dispatched' }, assignments: [{ organisationId: FIRM }] })
+    const half = next(at.open({ policy }, 2), 'claim', member())
+    expect(fire({ ...over(half), target }, 'claim')).toMatchObject({ verb: 'start', request: { state: 'in_progress', slotsTaken: 1 } })
+    // a claim that waits for a word: then the publisher is late
+    const waiting = next(at.open({ policy: { ...policy, claims: { ...DEFAULT_POLICY.claims, approval: ['all'] } } }), 'claim', member())
+    expect(waiting.pending).toHaveLength(1)
+    expect(fire({ ...over(waiting), target }, 'claim')).toMatchObject({ verb: 'escalate', request: { state: 'open', supervisorPath: LADDER[0]!.path } })
   })
 
   test('says which step, and never more than codes', () => {
     const { events: [event], messages: [message] } = fire(at.filed(), 'complete')
-    expect(event!.data).toEqual({ step: 'complete', logicalAt: expect.any(String) as string, dueAt: expect.any(String) as string })
+    const time = expect.any(String) as string
+    expect(event!.data).toEqual({ step: 'complete', logicalAt: time, dueAt: time, reminder: { share: 0.75 }, tell: ['dispatch'] })
     expect(JSON.stringify([event, message])).not.toContain('§')
     expect(INPUT.remind).toEqual({})
-  })
-})
-
-describe('supervision', () => {
-  const rung = (path: string, ...holders: string[]) => ({ nodeId: path, path, holders })
-
-  test('climbs past vacancies and past those who are late themselves', () => {
-    const ladder = [rung('S/C/P/B/'), rung('S/C/P/', 'late'), rung('S/C/', 'late', 'cao'), rung('S/', 'song')]
-    expect(climb(ladder, null, ['late'])).toEqual({ to: ladder[2], skipped: ['S/C/P/B/', 'S/C/P/'] })
-    expect(climb(ladder, 'S/C/', ['late'])).toEqual({ to: ladder[3], skipped: [] })
-    expect(climb(ladder, 'S/', ['late'])).toEqual({ to: undefined, skipped: [] })
-    expect(climb([rung('S/C/P/', 'late'), rung('S/')], null, ['late'])).toEqual({ to: undefined, skipped: ['S/C/P/', 'S/'] })
-    expect(climb([], null, [])).toEqual({ to: undefined, skipped: [] })
   })
 })

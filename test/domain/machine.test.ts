@@ -4,15 +4,12 @@ import { describe, expect, test } from 'vitest'
 import { z } from 'zod'
 import { BODIES } from '../../src/domain/bodies.ts'
 import { constraintsSql, EVENT_TYPES, mermaid } from '../../src/domain/derive.ts'
-import { CAPABILITIES, eventType, isCallable, isFinal, STATE_NAMES, STATES, STEPS, TRANSITIONS, triples, VERB_NAMES, VERBS, verbOf, type State, type VerbName } from '../../src/domain/machine.ts'
+import { CAPABILITIES, clockStands, eventType, isCallable, isFinal, STATE_NAMES, STATES, STEPS, targets, TRANSITIONS, triples, VERB_NAMES, VERBS, verbOf, type State, type VerbName } from '../../src/domain/machine.ts'
 import { DEFAULT_POLICY } from '../../src/domain/policy.ts'
 import { RULES } from '../../src/domain/rules/index.ts'
 
 const ROOT = join(import.meta.dirname, '../..')
 const read = (path: string) => readFileSync(join(ROOT, path), 'utf8')
-
-/** States whose verbs are not built yet. Take one off as soon as a verb leads there: the test says so. */
-const NOT_YET_REACHABLE: State[] = ['parked', 'merged']
 
 function reachable(): Set<State> {
   const reached = new Set<State>()
@@ -26,33 +23,40 @@ function reachable(): Set<State> {
 }
 
 describe('the states', () => {
-  test('can all be reached from filing, but for those whose verbs are not built', () => {
-    const reached = reachable()
-    expect(STATE_NAMES.filter((state) => !reached.has(state))).toEqual(NOT_YET_REACHABLE)
+  test('can all be reached from filing', () => {
+    expect([...reachable()].sort()).toEqual([...STATE_NAMES].sort())
   })
 
-  test('that are final have no exit, and the others do', () => {
+  test('that are final are left by 重办 alone, and the others have an exit', () => {
     const exits = (state: State) => triples().filter(({ from, to }) => from === state && to !== state)
-    for (const state of STATE_NAMES) expect(exits(state).length === 0, state).toBe(isFinal(state))
-    // the one act on a final state: rating what was closed, which stays closed
-    expect(triples().filter(({ from }) => from !== 'none' && isFinal(from))).toEqual([{ verb: 'rate', from: 'closed', to: 'closed' }])
+    for (const state of STATE_NAMES) {
+      if (isFinal(state)) expect(exits(state).filter(({ verb }) => verb !== 'reopen'), state).toEqual([])
+      else expect(exits(state).length, state).toBeGreaterThan(0)
+    }
+    expect(triples().filter(({ from, to }) => from !== 'none' && isFinal(from) && from !== to)).toEqual([{ verb: 'reopen', from: 'closed', to: 'accepted' }, { verb: 'reopen', from: 'rejected', to: 'accepted' }])
+    // What is done on a closed matter that stays closed: a late rating, an exclusion from the rates, and the clock of its answer.
+    expect([...new Set(triples().filter(({ from, to }) => from === to && isFinal(to)).map(({ verb }) => verb))].sort())
+      .toEqual(['ask-exclusion', 'deny-exclusion', 'escalate', 'grant-exclusion', 'rate', 'remind', 'reschedule'])
   })
 
   test('can be entered from filing only once', () => {
     expect(triples().filter(({ from }) => from === 'none')).toEqual([{ verb: 'file', from: 'none', to: 'filed' }])
   })
 
-  test('have steps with a limit in the policy, and every step belongs to one state or is `complete`', () => {
-    const steps = STATE_NAMES.flatMap((state) => [...STATES[state].steps])
-    expect([...steps, 'complete'].sort()).toEqual(Object.keys(STEPS).sort())
-    expect(Object.keys(DEFAULT_POLICY.limits).sort()).toEqual(Object.keys(STEPS).sort())
+  test('have steps that run in them, and every step has a limit in the policy', () => {
+    for (const state of STATE_NAMES) for (const step of STATES[state].steps) expect(STEPS[step].in, step).toContain(state)
+    expect(Object.keys(DEFAULT_POLICY.limits).sort()).toEqual([...Object.keys(STEPS), 'reopen'].sort())
   })
 
-  test('where a step ends by itself have the edge for it', () => {
-    for (const [step, { onDue }] of Object.entries(STEPS)) {
-      for (const state of STATE_NAMES.filter((name) => (STATES[name].steps as readonly string[]).includes(step))) {
-        const edges = verbOf(onDue).edges.filter(({ by, from }) => by.includes('system') && from.includes(state))
-        expect(edges, `${onDue} for SYSTEM from ${state}, where ${step} runs`).toHaveLength(1)
+  test('where a step ends by itself have the edges for it, wherever it runs', () => {
+    // 兜底 is whichever of these is called for: see tick.ts.
+    const verbs = { backstop: ['start', 'dispatch', 'take-down', 'escalate'] } as Record<string, VerbName[]>
+    for (const [step, { onDue, in: states }] of Object.entries(STEPS)) {
+      for (const state of states.filter((name) => !clockStands(name) || step === 'resubmit' || step === 'review')) {
+        for (const verb of [...(verbs[onDue] ?? [onDue as VerbName]), ...(onDue === 'escalate' ? ['remind' as const] : [])]) {
+          const edges = verbOf(verb).edges.filter(({ by, from }) => by.includes('system') && from.includes(state))
+          expect(edges, `${verb} for SYSTEM from ${state}, where ${step} runs`).toHaveLength(1)
+        }
       }
     }
   })
@@ -84,16 +88,16 @@ describe('every verb', () => {
   })
 
   test('is mounted when a person or an app may call it', () => {
-    const system: VerbName[] = ['close', 'remind', 'escalate']
+    const system: VerbName[] = ['widen', 'close', 'absorb', 'rejoin', 'follow-lead', 'remind', 'escalate', 'reschedule']
     expect(VERB_NAMES.filter((verb) => !isCallable(verb))).toEqual(system)
     expect([...TRANSITIONS].sort()).toEqual(VERB_NAMES.filter((verb) => verb !== 'file' && !system.includes(verb)).sort())
   })
 
-  test('has at most one edge for an actor in a state', () => {
+  test('leads an actor from a state to another by one edge only', () => {
     for (const verb of VERB_NAMES) {
-      for (const relation of [...CAPABILITIES, 'filer', 'beneficiary', 'assignee', 'claimer', 'anyone', 'system'] as const) {
-        const froms = verbOf(verb).edges.filter(({ by }) => by.includes(relation)).flatMap(({ from }) => [...from])
-        expect(new Set(froms).size, `${verb} by ${relation}`).toBe(froms.length)
+      for (const relation of [...CAPABILITIES, 'filer', 'beneficiary', 'guardian', 'assignee', 'co', 'pending', 'attendee', 'handler', 'first_contact', 'claimer', 'anyone', 'system'] as const) {
+        const ways = verbOf(verb).edges.filter(({ by }) => by.includes(relation)).flatMap((edge) => edge.from.flatMap((from) => targets(edge, from).map((to) => `${from}:${to}`)))
+        expect(new Set(ways).size, `${verb} by ${relation}`).toBe(ways.length)
       }
     }
   })

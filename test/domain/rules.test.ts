@@ -17,7 +17,7 @@ const code = (run: () => unknown): unknown => {
   }
 }
 const claim = (facts: Facts, actor: Actor, organisation?: string) => decide('claim', facts, organisation === undefined ? {} : { organisation }, actor)
-const forFirm = (facts: Facts): Facts => ({ ...facts, claimer: { personId: null, organisationId: FIRM, path: 'S/C/X/', kinds: ['enterprise'] } })
+const forFirm = (facts: Facts): Facts => ({ ...facts, claimer: { personId: null, organisationId: FIRM, path: 'S/C/X/', level: 'compound', kinds: ['enterprise'] } })
 const deadline = (facts: Facts, step: Step): DeadlineRow | undefined => facts.deadlines.find((row) => row.step === step)
 const steps = (facts: Facts) => facts.deadlines.map(({ step }) => step).sort()
 
@@ -36,7 +36,7 @@ describe('a claim', () => {
   })
 
   test('counts against the claimer, up to the policy', () => {
-    const facts = at.open({ policy: { claims: { kinds: ['party_member'], perClaimer: 3 } } })
+    const facts = at.open({ policy: { claims: { ...DEFAULT_POLICY.claims, kinds: ['party_member'], perClaimer: 3 } } })
     const ann = member()
     expect(claim({ ...facts, held: 2 }, ann).counters).toEqual([{ key: `claims/${ann.id}`, delta: 1, limit: 3 }])
     expect(code(() => claim({ ...facts, held: 3 }, ann))).toBe('limit-reached')
@@ -49,7 +49,7 @@ describe('a claim', () => {
     expect(code(() => claim(open, { ...BENEFICIARY, affiliations }))).toBe('own-wish')
     expect(code(() => claim(open, person()))).toBe('forbidden')
     expect(code(() => claim(open, APP))).toBe('forbidden')
-    const forParty = at.open({ policy: { claims: { kinds: ['party_member'], perClaimer: 5 } } })
+    const forParty = at.open({ policy: { claims: { ...DEFAULT_POLICY.claims, kinds: ['party_member'] } } })
     expect(code(() => claim(forParty, person({ affiliations: [tie('volunteer')] })))).toBe('not-verified')
     expect(allowed(person({ affiliations: [tie('volunteer')] }), forParty)).toEqual([])
   })
@@ -71,7 +71,7 @@ describe('a claim', () => {
     })
     expect(code(() => claim(open, AGENT, 'OTHER'))).toBe('target-unknown')
     expect(code(() => claim(forFirm(open), member(), 'FIRM'))).toBe('target-unknown')
-    const forParty = at.open({ policy: { claims: { kinds: ['party_member'], perClaimer: 5 } } })
+    const forParty = at.open({ policy: { claims: { ...DEFAULT_POLICY.claims, kinds: ['party_member'] } } })
     expect(code(() => claim(forFirm(forParty), { ...AGENT, affiliations: [tie()] }, 'FIRM'))).toBe('not-verified')
   })
 })
@@ -102,7 +102,7 @@ describe('a release', () => {
 })
 
 describe('a redispatch', () => {
-  const to = (facts: Facts): Facts => ({ ...named(facts), target: { personId: AGENT.id, organisationId: null, path: 'S/C/' } })
+  const to = (facts: Facts): Facts => ({ ...named(facts), target: { personId: AGENT.id, organisationId: null, path: 'S/C/', level: 'community' } })
 
   test.each([['dispatched', at.dispatched()], ['in_progress', at.signed()]])('from %s ends the old assignment and opens a new time to sign, while the resident waits no longer', (_state, facts) => {
     const much = later(facts, DAY)
@@ -189,7 +189,7 @@ describe('a follow-up', () => {
   test('is never by who did the work, nor by one of theirs', () => {
     const caller = duty(['follow_up'], 'S/')
     expect(code(() => decide('follow-up', at.completed(), INPUT['follow-up'], { ...WORKER, duties: [caller] }))).toBe('own-work')
-    const firm = { personId: null, organisationId: FIRM, path: 'S/C/X/' }
+    const firm = { personId: null, organisationId: FIRM, path: 'S/C/X/', level: 'compound' }
     let facts = decide('dispatch', { ...at.accepted(), target: firm }, INPUT.dispatch, STAFF).after
     facts = next(next(facts, 'sign', AGENT), 'complete', AGENT)
     expect(code(() => decide('follow-up', facts, INPUT['follow-up'], { ...AGENT, duties: [...AGENT.duties, caller] }))).toBe('own-work')
@@ -227,14 +227,14 @@ describe('filing', () => {
     expect([person(), APP, person({ duties: [duty(['file_for'], 'S/C/P2/')] }), person({ duties: [duty(['file_for'], 'S/', FIRM)] })].map(forAnother)).toEqual(Array(4).fill('forbidden'))
     const staff = person({ duties: [duty(['file_for'], 'S/C/')] })
     const filer = uuid()
-    const { request, events } = decideFiling(filing(), { ...FILED, filer }, staff)
+    const { request, events } = decideFiling({ ...filing(), parties: { filerId: filer } }, { ...FILED, filer }, staff)
     expect(request).toMatchObject({ filerId: filer, source: 'staff' })
     expect(events[0]).toMatchObject({ actorId: staff.id, onBehalfOf: filer, dutyId: staff.duties[0]!.id })
     expect(forAnother(staff)).toBe('done')
   })
 
   test('under one\'s own name is what everybody may', () => {
-    expect(code(() => decideFiling(filing(), { ...FILED, filer: FILER.id }, FILER))).toBe('done')
+    expect(code(() => decideFiling({ ...filing(), parties: { filerId: FILER.id } }, { ...FILED, filer: FILER.id }, FILER))).toBe('done')
   })
 
   test('of a confidential matter tells its community and no more', () => {

@@ -5,7 +5,7 @@ import { decide } from '../../src/domain/decide.ts'
 import { decideFiling, type FilingFacts } from '../../src/domain/filing.ts'
 import { CAPABILITIES, type Capability, type Transition } from '../../src/domain/machine.ts'
 import { DEFAULT_POLICY, type Policy } from '../../src/domain/policy.ts'
-import type { Decision, Facts, Rung } from '../../src/domain/request.ts'
+import type { Decision, Facts, Kind, Rung } from '../../src/domain/request.ts'
 
 /**
  * A request and those around it, for the tests of the rules: no database, no clock. Every free text and every name on it
@@ -28,7 +28,7 @@ const FOREIGN = ['S/C/P2/', 'S/C/P/B/U/', 'S/C/P/B/U1/R/']
 export const duty = (capabilities: readonly Capability[], path: string, organisationId: string | null = null): HeldDuty =>
   ({ id: uuid(), role: 'role', capabilities: [...capabilities], path, organisationId })
 
-export const person = (differs: Partial<PersonActor> = {}): PersonActor => ({ kind: 'person', id: uuid(), clientId: null, duties: [], affiliations: [], ...differs })
+export const person = (differs: Partial<PersonActor> = {}): PersonActor => ({ kind: 'person', id: uuid(), clientId: null, duties: [], affiliations: [], hasAccount: true, ...differs })
 /** A verified tie to an organisation at a place. */
 export const tie = (kind: ClaimerKind = 'party_member', path = COVERING, organisationId = BRANCH): HeldAffiliation => ({ organisationId, kind, path })
 export const member = (): PersonActor => person({ affiliations: [tie()] })
@@ -52,9 +52,9 @@ export const foreign = (capability: Capability): PersonActor => person({ duties:
 export const inside = (): PersonActor => person({ duties: [duty(CAPABILITIES, 'S/', FIRM)] })
 
 export const LADDER: Rung[] = [
-  { nodeId: uuid(), path: 'S/C/P/', holders: [uuid()] },
-  { nodeId: uuid(), path: 'S/C/', holders: [uuid()] },
-  { nodeId: uuid(), path: 'S/', holders: [uuid()] },
+  { nodeId: uuid(), path: 'S/C/P/', level: 'compound', holders: [uuid()] },
+  { nodeId: uuid(), path: 'S/C/', level: 'community', holders: [uuid()] },
+  { nodeId: uuid(), path: 'S/', level: 'street', holders: [uuid()] },
 ]
 
 export interface Differing {
@@ -63,14 +63,16 @@ export interface Differing {
   confidential?: boolean
   beneficiary?: string
   path?: string
+  kind?: Kind
 }
 
-export function filing({ policy = {}, wall = true, path = PATH }: Differing = {}): FilingFacts {
+export function filing({ policy = {}, wall = true, path = PATH, kind = 'wish', beneficiary }: Differing = {}): FilingFacts {
   return {
-    id: uuid(), number: `WX20261123-${String(made).padStart(6, '0')}`, now: MONDAY, path, policyId: uuid(),
+    id: uuid(), number: `WX20261123-${String(made).padStart(6, '0')}`, now: MONDAY, path, level: 'unit', policyId: uuid(),
     node: { id: uuid(), code: 'U1', name: '§unit' }, compound: { id: uuid(), code: 'P', name: '§compound' },
-    item: { id: uuid(), code: 'companionship', name: '§item', kind: 'wish', mode: 'pool', wall },
+    item: { id: uuid(), code: 'companionship', name: '§item', kind, mode: 'pool', wall, grade: null, gradePolicies: {}, proof: false },
     policy: { ...DEFAULT_POLICY, ...policy }, calendar: CALENDAR,
+    parties: { beneficiaryId: beneficiary ?? BENEFICIARY.id },
   }
 }
 
@@ -78,19 +80,32 @@ export const FILED: Body<'file'> = { item: 'companionship', title: '§title', de
 
 /** 点单 by the filer. */
 export function filed(differs: Differing = {}, actor: Actor = FILER): Decision {
-  return decideFiling(filing(differs), { ...FILED, beneficiary: differs.beneficiary ?? BENEFICIARY.id, confidential: differs.confidential ?? false }, actor)
+  return decideFiling(filing(differs), { ...FILED, confidential: differs.confidential ?? false }, actor)
 }
 
 /** A valid body for each verb, with something in every free text. */
 export const INPUT: { readonly [V in Transition]: Body<V> } = {
   accept: { note: '§note' }, reject: { reason: 'out_of_scope', note: '§note' }, return: { reason: 'unclear', note: '§note' },
   resubmit: { title: '§title again', description: '§description', note: '§note' },
-  place: { slots: 2, wallTitle: '§wall', wallText: '§wall' }, 'take-down': { note: '§note' },
-  dispatch: { to: 'W1', note: '§note' }, redispatch: { to: 'W1', note: '§note' }, claim: {}, release: { reason: 'no_time', note: '§note' },
-  sign: { note: '§note' }, respond: { note: '§note' }, complete: { outcome: '§outcome', result: 'realised', note: '§note' },
+  amend: { title: '§title anew', note: '§note' }, consent: { purpose: 'wall', by: 'self', how: 'app' },
+  place: { slots: 2, wallTitle: '§wall', wallText: '§wall' }, 'take-down': { note: '§note' }, widen: {},
+  claim: {}, 'confirm-claim': { note: '§note' }, 'decline-claim': { note: '§note' }, start: { note: '§note' }, release: { reason: 'no_time', note: '§note' },
+  dispatch: { to: 'W1', note: '§note' }, redispatch: { to: 'W1', note: '§note' }, assign: { to: 'W1', note: '§note' }, sign: { note: '§note' },
+  'ask-return': { reason: 'wrong_area', note: '§note' }, 'grant-return': { note: '§note' }, 'deny-return': { reason: '§reason' }, adjudicate: { decision: 'keep', note: '§note' },
+  respond: { note: '§note' }, record: { beneficiaries: 3, note: '§note' }, 'sign-up': {}, 'cancel-sign-up': {},
+  'add-co': { to: 'F1', note: '§note' }, 'co-done': { note: '§note' }, 'remove-co': { co: 'F1', note: '§note' },
+  whistle: { to: ['F1', 'F2'], reason: 'cannot_alone', note: '§note' }, 'report-in': { note: '§note' },
+  deliberate: { decision: 'do', minutes: '§minutes', participants: 7 },
+  'ask-extension': { limit: '3wd', reason: '§reason' }, 'grant-extension': { note: '§note' }, 'deny-extension': { reason: '§reason' },
+  'ask-park': { until: new Date(MONDAY.getTime() + 30 * DAY), reason: '§reason' }, 'grant-park': { note: '§note' }, 'deny-park': { reason: '§reason' }, unpark: { note: '§note' },
+  'ask-exclusion': { reason: '§reason' }, 'grant-exclusion': { note: '§note' }, 'deny-exclusion': { reason: '§reason' },
+  complete: { outcome: '§outcome', result: 'realised', note: '§note' }, confirm: { note: '§note' }, 'send-back': { reason: '§reason' },
   'follow-up': { reached: true, solved: 'solved', satisfaction: 'satisfied', comment: '§comment' },
-  rate: { solved: 'solved', satisfaction: 'satisfied', comment: '§comment' },
-  close: {}, withdraw: { reason: 'mistake', note: '§note' }, remind: {}, escalate: {},
+  rate: { solved: 'solved', satisfaction: 'satisfied', comment: '§comment' }, reopen: { reason: '§reason' },
+  close: {}, withdraw: { reason: 'mistake', note: '§note' },
+  merge: { into: 'WX1', note: '§note' }, absorb: {}, rejoin: {}, unmerge: { note: '§note' }, 'follow-lead': {},
+  urge: { note: '§note' }, supervise: { note: '§note' }, raise: { reason: '§reason' }, 'hand-over': { to: 'W1', note: '§note' },
+  remind: {}, escalate: {}, reschedule: {},
 }
 
 /** What the service looks up for the input: here the same for all. */
@@ -98,7 +113,7 @@ export const named = (facts: Facts): Facts => {
   const [deadline] = facts.deadlines.filter(({ nextAt }) => nextAt !== null)
   return {
     ...facts,
-    target: { personId: WORKER.id, organisationId: null, path: 'S/C/P/' },
+    target: { personId: WORKER.id, organisationId: null, path: 'S/C/P/', level: 'compound' },
     ...(deadline ? { due: { deadline, ladder: LADDER, late: [] } } : {}),
   }
 }

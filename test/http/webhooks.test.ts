@@ -70,7 +70,9 @@ async function deliverAll(): Promise<void> {
   const sender = startSender({ db: database.db, keyring, egress, log: pino({ level: 'error' }) })
   await eventually(async () => {
     await sender.wake()
-    const { rows } = await database.owner.query(`SELECT FROM webhook_delivery d JOIN webhook_endpoint e ON e.id = d."endpointId" WHERE d."nextAt" <= wishwall_now() AND (e.status = 'enabled' OR position IS NULL) OR state = 'delivering'`)
+    const { rows } = await database.owner.query(`SELECT FROM webhook_endpoint e WHERE "leasedUntil" IS NOT NULL
+      OR EXISTS (SELECT FROM webhook_delivery d WHERE d."endpointId" = e.id AND (state = 'delivering' OR ("nextAt" <= wishwall_now() AND (e.status = 'enabled' OR position IS NULL))))
+      OR (e.status = 'enabled' AND "fromPosition" < (SELECT max(position) FROM feed f WHERE f."tenantId" = e."tenantId"))`)
     return rows.length === 0
   })
   await sender.stop()
@@ -88,6 +90,8 @@ describe('an endpoint', () => {
     expect((await ok(post(`/${id}/resume`))).body).toMatchObject({ status: 'enabled' })
     expect((await ok(post(`/${id}/disable`))).body).toMatchObject({ status: 'disabled', disabledReason: 'by-owner' })
     expectProblem(await post(`/${id}/pause`), 'endpoint-disabled')
+    expect((await ok(post(`/${id}/resume`, { missed: true }))).body).toMatchObject({ status: 'enabled', disabledReason: null })
+    expectProblem(await post(`/${id}/resume`, { missing: true }), 'validation-failed')
     const rotated = (await ok(post(`/${id}/rotate-secret`))).body
     expect(rotated.secret).not.toBe(secret)
     expect(rotated.secrets).toMatchObject([{ expiresAt: null }, { expiresAt: expect.any(String) }])
@@ -138,6 +142,7 @@ test('a message arrives, is in the log with every attempt, is sent again, tested
   await deliverAll()
   expect(receiver.of('log').map(({ verified, before }) => ({ verified, before }))).toEqual([0, 1, 2].map((before) => ({ verified: true, before })))
   const { data: [delivery] } = (await ok(get(`/${id}/deliveries?state=delivered`))).body
+  expect(receiver.of('log')[0]!.id).toBe(receiver.of('log')[0]!.body.id)
   expect(delivery).toMatchObject({ id: receiver.of('log')[0]!.id, type: 'request.filed', event: { number, seq: 1 }, attempts: [{ status: 500, excerpt: '' }, { status: 500 }, { status: 204, reason: null }] })
   expect((await ok(get(`/${id}/deliveries?state=pending,exhausted`))).body.data).toEqual([])
   expect((await ok(get(`/${id}/deliveries/${delivery.id}`))).body).toEqual(delivery)

@@ -49,7 +49,7 @@ export async function redisServer(): Promise<Server> {
   if (!hasRedis()) throw new Error('redis-server is not in PATH: apt-get install redis-server')
   const { port, dir } = await place('redis')
   const url = `redis://127.0.0.1:${port}`
-  const args = ['--port', `${port}`, '--bind', '127.0.0.1', '--dir', dir, '--save', '', '--appendonly', 'no', '--maxmemory-policy', 'noeviction']
+  const args = ['--port', `${port}`, '--bind', '127.0.0.1', '--dir', dir, '--save', '', '--appendonly', 'no', '--maxmemory-policy', 'noeviction', '--enable-debug-command', 'yes']
   const ask = async (command: string) => {
     const client = new Redis(url, { lazyConnect: true, retryStrategy: () => null })
     client.on('error', () => {})

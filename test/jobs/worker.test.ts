@@ -127,6 +127,8 @@ function cases(startServer: () => Promise<Server>, urlsOf: (url: string) => Urls
 
   it('goes on by itself when the server threw out its clients or its jobs, and when it was restarted', async () => {
     await server.disturb()
+    const canaries = ranTimes('alive')
+    await until('two canaries of its own accord', () => ranTimes('alive') > canaries + 1)
     await runsAgain('disturbed')
     lines.length = 0
     await server.kill()

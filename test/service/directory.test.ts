@@ -9,7 +9,8 @@ import { listItems, putItem } from '../../src/service/items.ts'
 import { generateKeyring, parseKeyring } from '../../src/service/keyring.ts'
 import { listNodes, readNode } from '../../src/service/nodes.ts'
 import { createOrganisation, listOrganisations } from '../../src/service/organisations.ts'
-import { createPerson, grantDuty } from '../../src/service/people.ts'
+import { grantDuty } from '../../src/service/appointments.ts'
+import { createPerson } from '../../src/service/people.ts'
 import { listPolicies, putPolicy } from '../../src/service/policies.ts'
 import { createTenant } from '../../src/service/provision.ts'
 import { act, file } from '../../src/service/requests.ts'
@@ -170,7 +171,7 @@ describe('organisations, menu and rules', () => {
 
 describe('the wall', () => {
   test('says what was written for it, and not a word that was filed', inside(async () => {
-    const filed = await file(db, { item: 'companionship', node: 'P-1', title: '金丝雀甲', description: '金丝雀乙', targetGroup: 'minor' }, resident)
+    const filed = await file(db, { item: 'companionship', node: 'P-1', title: '金丝雀甲', description: '金丝雀乙', targetGroup: 'minor', consents: [{ purpose: 'wall', by: 'guardian', how: 'paper' }] }, resident)
     await act(db, 'accept', filed.id, { note: '金丝雀丙' }, secretary)
     await act(db, 'place', filed.id, { wallTitle: '陪读', slots: 2 }, secretary)
     const { data } = await wall(db, { node: 'P', limit: 100 })
@@ -184,7 +185,7 @@ describe('the wall', () => {
   test('comes page by page, the newest first', inside(async () => {
     const placed: string[] = []
     for (const wallTitle of ['甲', '乙', '丙']) {
-      const { id } = await file(db, { item: 'small-gift', node: 'P', title: '愿望' }, resident)
+      const { id } = await file(db, { item: 'small-gift', node: 'P', title: '愿望', consents: [{ purpose: 'wall', by: 'self', how: 'app' }] }, resident)
       await act(db, 'accept', id, {}, secretary)
       await act(db, 'place', id, { wallTitle }, secretary)
       placed.unshift(id)

@@ -11,14 +11,17 @@ import { testPlace, type TestPlace } from '../place.ts'
 
 let database: TestDatabase
 let town: TestPlace
-let resident: PersonActor, staff: PersonActor, member: PersonActor, worker: PersonActor
+let resident: PersonActor, staff: PersonActor, chief: PersonActor, member: PersonActor, worker: PersonActor
+let lead: string
 
 beforeAll(async () => {
   database = await freshDatabase()
   town = await testPlace(database)
-  ;[resident, staff, member, worker] = await Promise.all([
-    town.person(), town.person({ can: ['view', 'dispatch', 'publish'] }), town.person({ kinds: ['party_member'] }), town.person({ can: ['handle'] }),
+  ;[resident, staff, chief, member, worker] = await Promise.all([
+    town.person(), town.person({ can: ['view', 'dispatch', 'publish'] }), town.person({ at: 'S', can: ['view', 'approve'] }),
+    town.person({ kinds: ['party_member'] }), town.person({ can: ['handle'] }),
   ])
+  lead = (await town.inside(() => file(database.db, { item: 'companionship', title: '主件', node: 'U' }, resident))).id
 })
 afterAll(() => database.drop())
 
@@ -30,7 +33,7 @@ const sign: Step = ['sign', {}, () => worker]
 const complete: Step = ['complete', { outcome: '好' }, () => worker]
 
 /** The verbs that lead from filing to each state. */
-const WAYS: Partial<Record<State, Step[]>> = {
+const WAYS: Record<State, Step[]> = {
   filed: [],
   returned: [['return', { reason: 'unclear' }, () => staff]],
   rejected: [['reject', { reason: 'out_of_scope' }, () => staff]],
@@ -41,8 +44,9 @@ const WAYS: Partial<Record<State, Step[]>> = {
   completed: [accept, dispatch, sign, complete],
   closed: [accept, dispatch, sign, complete, ['close', {}, () => SYSTEM]],
   withdrawn: [['withdraw', {}, () => resident]],
+  parked: [accept, ['ask-park', { until: new Date(Date.now() + 20 * 86_400_000), reason: '等审批' }, () => staff], ['grant-park', {}, () => chief]],
+  merged: [['merge', { get into() { return lead } }, () => staff]],
 }
-const NOT_YET_REACHABLE = ['parked', 'merged']
 
 interface Known { id: string; state: State; version: number }
 
@@ -50,7 +54,7 @@ async function bring(state: State): Promise<Known> {
   const { db } = database
   return town.inside(async () => {
     let view = await file(db, { item: 'companionship', title: '心愿', node: 'U' }, resident)
-    for (const [verb, input, actor] of WAYS[state]!) view = await act(db, verb, view.id, input as never, actor())
+    for (const [verb, input, actor] of WAYS[state]) view = await act(db, verb, view.id, input as never, actor())
     expect(view.state).toBe(state)
     return view
   })
@@ -121,11 +125,11 @@ async function passing(known: Known, { first = false, seq, verbs = VERBS }: { fi
 const edgesFrom = (state: State | 'none') => triples().filter(({ from }) => from === state).map(({ verb, from, to }) => `${verb}:${from}:${to}`).sort()
 
 describe('the next event', () => {
-  test.each(STATE_NAMES.filter((state) => !NOT_YET_REACHABLE.includes(state)))('of a request in %s is one of the machine', async (state) => {
+  test.each(STATE_NAMES)('of a request in %s is one of the machine', { timeout: 240_000 }, async (state) => {
     expect(await passing(await bring(state))).toEqual(edgesFrom(state))
   })
 
-  test('that is the first is a filing', async () => {
+  test('that is the first is a filing', { timeout: 240_000 }, async () => {
     expect(await passing(await bring('filed'), { first: true })).toEqual(['file:none:filed'])
   })
 
@@ -137,8 +141,8 @@ describe('the next event', () => {
   })
 
   test('was tried in every combination', () => {
-    expect(Object.keys(WAYS).concat(NOT_YET_REACHABLE).sort()).toEqual([...STATE_NAMES].sort())
-    expect(tried).toBe((10 * VERBS.length + VERBS.length + VERBS.length + 2) * STATES.length ** 2)
+    expect(Object.keys(WAYS).sort()).toEqual([...STATE_NAMES].sort())
+    expect(tried).toBe((12 * VERBS.length + VERBS.length + VERBS.length + 2) * STATES.length ** 2)
     console.info(`edges: ${tried} events tried, ${triples().length} edges known`)
   })
 })

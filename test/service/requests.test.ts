@@ -27,7 +27,7 @@ describe('a wish', () => {
   test('is filed, accepted, placed, claimed, completed, rated and closed', () => town.inside(async () => {
     const { db } = database
     const filed = await wish()
-    expect(filed).toMatchObject({ state: 'filed', version: 1, allowed: ['withdraw'] })
+    expect(filed).toMatchObject({ state: 'filed', version: 1, allowed: ['consent', 'withdraw', 'urge'] })
     expect(filed.number).toMatch(/^WX\d{8}-\d{6}$/)
     const { id, number } = filed
     expect(await act(db, 'accept', number, {}, staff)).toMatchObject({ state: 'accepted', version: 2 })
@@ -36,7 +36,7 @@ describe('a wish', () => {
     expect(seen).toMatchObject({ title: '陪伴', node: { code: 'P' }, allowed: ['claim'], source: null })
     expect(await act(db, 'claim', id, {}, member)).toMatchObject({ state: 'in_progress', assignees: [{ person: member.id }] })
     expect(await act(db, 'complete', id, { outcome: '陪老人下了一下午棋' }, member)).toMatchObject({ state: 'completed' })
-    expect(await act(db, 'rate', id, { solved: 'solved', satisfaction: 'satisfied' }, resident)).toMatchObject({ state: 'closed', allowed: [] })
+    expect(await act(db, 'rate', id, { solved: 'solved', satisfaction: 'satisfied' }, resident)).toMatchObject({ state: 'closed', allowed: ['reopen'] })
     expect((await history(db, id, staff)).map(({ verb }) => verb)).toEqual(['file', 'accept', 'place', 'claim', 'complete', 'rate'])
     const after = await find(db, id, resident)
     expect(after.deadlines).toEqual([])

@@ -82,7 +82,7 @@ describe('every column', () => {
     const ids = ours().filter(({ column }) => /(^id|Id)$/.test(column) || ['caller', 'onBehalfOf'].includes(column))
     expect(ids.length).toBeGreaterThan(50)
     // the public name of an app, such as demo-app
-    expect(named(ids.filter(({ type }) => type !== 'uuid'))).toEqual(['client.clientId'])
+    expect(named(ids.filter(({ type }) => type !== 'uuid'))).toEqual(['client.clientId', 'external_user.appId', 'external_user.openId'])
   })
 
   test('of a path is compared by byte', () => {
@@ -111,23 +111,31 @@ describe('every column', () => {
  * column that could hold words is named here, with what it holds instead. A new one that is not is refused.
  */
 const CODES = [
+  'notification.toldAs', 'quiet_hours.begins', 'quiet_hours.ends', 'robot.channel', 'robot.code', 'robot.eventTypes', 'robot.kid', 'robot.mask', 'robot.reason', 'robot.status',
+  'robot_message.code', 'robot_message.reason', 'robot_message.state', 'robot_message.type',
   'affiliation.kind', 'assignment.path', 'assignment.status', 'assignment.via', 'client.clientId', 'counter.key', 'cursor.name',
   'deadline.rungPath', 'deadline.step', 'duty.roleCode', 'event.actorKind', 'event.fromState', 'event.path', 'event.toState', 'event.verb',
   'feed.path', 'feed.type', 'idempotency.key', 'item.category', 'item.code', 'item.kind', 'item.mode', 'item.policyCode', 'node.code', 'node.level', 'node.path',
   'number_block.day', 'organisation.code', 'organisation.kind', 'outbox.path', 'outbox.type', 'person.login', 'person.passwordHash', 'policy.code',
   'request.externalRef', 'request.kind', 'request.number', 'request.path', 'request.result', 'request.satisfaction', 'request.solved', 'request.source',
   'request.state', 'request.supervisorPath', 'request.targetGroup', 'role.capabilities', 'role.code', 'client.scopes', 'subject.kid', 'tenant.code',
-  'text.field', 'wall_entry.scopePath', 'webhook_attempt.reason', 'webhook_delivery.state', 'webhook_delivery.type', 'webhook_endpoint.algorithm',
+  'text.field', 'wall_entry.scopePath', 'webhook_delivery.state', 'webhook_delivery.type', 'webhook_endpoint.algorithm',
   'webhook_endpoint.disabledReason', 'webhook_endpoint.eventTypes', 'webhook_endpoint.status', 'webhook_endpoint.url', 'webhook_secret.kid', 'webhook_secret.publicKey',
+  'ask.kind', 'ask.path', 'ask.reason', 'ask.status', 'assignment.level', 'assignment.role', 'consent.by', 'consent.how', 'consent.purpose', 'item.grade', 'request.grade',
+  'request.resolvedAtLevel', 'attachment.key', 'attachment.kind', 'attachment.thumbKey', 'attachment.type',
+  'affiliation.reason', 'affiliation.tie', 'api_key.lastFour', 'api_key.scopes', 'external_user.appId', 'external_user.provider', 'item.skills', 'organisation.uscc',
+  'skill.code', 'skill_holder.skillCode',
+  'calendar_day.day', 'calendar_day.kind', 'rescheduling.policyCode', 'rescheduling.reason', 'rescheduling.scope',
 ]
 /** Names of places, organisations, services and apps: not of people. */
-const LABELS = ['client.name', 'item.name', 'node.name', 'organisation.name', 'role.name', 'tenant.name']
+const LABELS = ['robot.name', 'client.name', 'item.name', 'node.name', 'organisation.name', 'role.name', 'tenant.name', 'api_key.name', 'skill.name', 'calendar_day.name']
 /** Of those who receive webhooks: what they say of themselves, and the first bytes of what they answer. */
-const RECEIVERS = ['webhook_attempt.excerpt', 'webhook_endpoint.description']
+const RECEIVERS = ['webhook_endpoint.description']
 const WORDS = ['text.body', 'wall_entry.text', 'wall_entry.title']
-const DOCUMENTS = ['event.data', 'feed.payload', 'outbox.payload', 'policy.body', 'tenant.settings']
+const DOCUMENTS = ['event.data', 'item.gradePolicies', 'feed.payload', 'outbox.payload', 'policy.body', 'tenant.settings', 'webhook_delivery.log', 'calendar_day.hours', 'calendar_hours.week', 'calendar_year.days']
 /** Sealed or hashed. */
-const BYTES = ['client.secretHash', 'idempotency.answer', 'idempotency.fingerprint', 'subject.key', 'subject.phone', 'subject.sealed', 'webhook_secret.sealed']
+const BYTES = ['robot.fingerprint', 'robot.sealed', 'client.secretHash', 'idempotency.answer', 'idempotency.fingerprint', 'subject.key', 'subject.phone', 'subject.sealed', 'webhook_secret.sealed',
+  'attachment.sha256', 'api_key.hash', 'client.formerSecretHash', 'external_user.openId']
 
 describe('free text', () => {
   test('is nowhere but in `text` and on the wall', () => {
@@ -157,7 +165,7 @@ describe('the two roles', () => {
 
   test('delete only what is passing by', async () => {
     expect(await may('wishwall_app', 'DELETE')).toEqual([])
-    expect((await may('wishwall_system', 'DELETE')).filter((table) => !['cursor', 'idempotency', 'outbox', 'webhook_attempt', 'worker'].includes(table))).toEqual([])
+    expect((await may('wishwall_system', 'DELETE')).filter((table) => !['attachment', 'cursor', 'idempotency', 'outbox', 'webhook_delivery', 'worker'].includes(table))).toEqual([])
     for (const role of ROLES) for (const privilege of ['TRUNCATE', 'REFERENCES', 'TRIGGER'] as const) expect(await may(role, privilege), `${role} ${privilege}`).toEqual([])
   })
 

@@ -3,16 +3,20 @@ import { v7 as uuidv7 } from 'uuid'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { inTenant } from '../../src/service/db.ts'
 import { fingerprint, once } from '../../src/service/idempotency.ts'
+import { keepUpload } from '../../src/service/attachments.ts'
 import { generateKeyring, parseKeyring } from '../../src/service/keyring.ts'
 import { notifyOnce } from '../../src/service/notifications.ts'
 import { relayOnce } from '../../src/service/relay.ts'
 import { act, file } from '../../src/service/requests.ts'
+import { testShelf, type Shelf } from '../attachments.ts'
 import { freshDatabase, type TestDatabase } from '../database.ts'
+import { pdf } from '../pictures.ts'
 import { testPlace, type TestPlace } from '../place.ts'
 
 /** Row-level security: a query that forgets its tenant sees no other. Every table holds rows of two tenants here. */
 
 let database: TestDatabase
+let shelf: Shelf
 let towns: [TestPlace, TestPlace]
 let tables: string[]
 const POOL = 5
@@ -29,13 +33,17 @@ async function live(town: TestPlace): Promise<void> {
     })
     const { id } = await file(db, { item: 'companionship', title: '心愿', node: 'U' }, resident)
     await act(db, 'accept', id, {}, staff)
+    await act(db, 'consent', id, { purpose: 'wall', by: 'self', how: 'app' }, resident)
     await act(db, 'place', id, {}, staff)
     await act(db, 'claim', id, {}, member)
+    await act(db, 'ask-exclusion', id, { reason: '重复' }, staff)
+    await keepUpload(shelf, { bytes: pdf().length, read: async () => pdf() }, resident)
   })
 }
 
 beforeAll(async () => {
   database = await freshDatabase({ connections: POOL })
+  shelf = await testShelf(database)
   towns = [await testPlace(database, {}, 'ONE'), await testPlace(database, {}, 'TWO')]
   await Promise.all(towns.map(live))
   while ((await relayOnce(database.db, 3)).moved > 0);
@@ -45,13 +53,13 @@ beforeAll(async () => {
   const { rows } = await database.owner.query<{ table: string }>(`SELECT relname AS table FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind = 'r' AND relrowsecurity ORDER BY 1`)
   tables = rows.map(({ table }) => table).filter((table) => !NOT_FILLED_HERE.test(table))
 })
-afterAll(() => database.drop())
+afterAll(() => Promise.all([database.drop(), shelf.close()]))
 
 const keyOf = (table: string) => (table === 'tenant' ? 'id' : '"tenantId"')
 /** The app may write into the outbox and never look. */
 const WRITTEN_ONLY = ['outbox']
 /** Nothing here fills them; that they have the same gate is read in schema-laws. */
-const NOT_FILLED_HERE = /^webhook_/
+const NOT_FILLED_HERE = /^(robot|quiet_hours|webhook_|api_key|external_user|skill|calendar_|rescheduled|rescheduling)/
 
 const seen = async (table: string): Promise<Record<string, number>> => {
   const { rows } = await database.db.app.query<{ tenant: string; count: number }>(`SELECT ${keyOf(table)} AS tenant, count(*)::int AS count FROM ${table} GROUP BY 1`)

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { PersonActor } from '../../src/domain/actor.ts'
 import { DEFAULT_POLICY } from '../../src/domain/policy.ts'
+import { openDatabase, type Db } from '../../src/service/db.ts'
 import { act, file, find } from '../../src/service/requests.ts'
 import { history } from '../../src/service/events.ts'
 import { notifyOnce, inbox } from '../../src/service/notifications.ts'
@@ -17,7 +18,7 @@ const MONDAY = '2026-11-23T02:00:00Z' // 10:00 in Asia/Shanghai
 
 beforeAll(async () => {
   database = await freshDatabase()
-  town = await testPlace(database, { rungEvery: '480wm', remindAt: [0.5], limits: { ...DEFAULT_POLICY.limits, accept: '480wm' } })
+  town = await testPlace(database, { rungEvery: '480wm', reminders: [{ share: 0.5 }], limits: { ...DEFAULT_POLICY.limits, accept: '480wm' } })
   ;[resident, grid, community, street, inspector] = await Promise.all([
     town.person(),
     // the dispatcher of the compound is late; he also holds supervision there, so his own rung is passed over
@@ -31,10 +32,10 @@ afterAll(() => database.drop())
 
 const at = (instant: string, plus?: string) => database.setClock(instant, plus)
 
-async function sweepAll(): Promise<number> {
+async function sweepAll(db: Db = database.db): Promise<number> {
   let fired = 0
   for (;;) {
-    const swept = await sweepOnce(database.db)
+    const swept = await sweepOnce(db)
     expect(swept.failed).toEqual([])
     fired += swept.fired
     if (swept.seen === 0) return fired
@@ -82,7 +83,10 @@ describe('a request left alone', () => {
     await at(MONDAY)
     const ids = await Promise.all(Array.from({ length: 40 }, async () => (await wish()).id))
     await at(MONDAY, '4 days')
-    await Promise.all([sweepAll(), sweepAll(), sweepAll()])
+    // Each process has one connection for it.
+    const others = [openDatabase({ url: database.url }), openDatabase({ url: database.url })]
+    await Promise.all([database.db, ...others].map(sweepAll))
+    await Promise.all(others.map((db) => db.close()))
     await sweepAll()
     for (const id of ids) expect((await events(id)).map(({ verb }) => verb)).toEqual(['file', 'remind', 'escalate', 'escalate', 'remind'])
   })
@@ -117,6 +121,52 @@ describe('waiting that ends by itself', () => {
   }))
 })
 
+test('waits for no connection that others may hold', async () => {
+  await at(MONDAY)
+  const { id } = await wish()
+  await at(MONDAY, '7 hours')
+  // As when all of them wait for rows that the sweep has locked, in the process that is api and worker.
+  const narrow = openDatabase({ url: database.url, connections: 1 })
+  const held = await Promise.all([narrow.app.connect(), ...Array.from({ length: 4 }, () => narrow.system.connect())])
+  expect(await sweepAll(narrow)).toBe(1)
+  for (const client of held) client.release()
+  await narrow.close()
+  expect((await events(id)).map(({ verb }) => verb)).toEqual(['file', 'remind'])
+})
+
+test('what somebody holds for long does not hold up the others', async () => {
+  await at(MONDAY)
+  const [free, held] = [await wish(), await wish()]
+  await at(MONDAY, '7 hours')
+  const holder = await database.owner.connect()
+  await holder.query('BEGIN')
+  await holder.query(`SELECT FROM deadline WHERE "requestId" = $1 FOR UPDATE`, [held.id])
+  const { fired, failed } = await sweepOnce(database.db)
+  await holder.query('ROLLBACK')
+  holder.release()
+  expect([fired, failed.map(({ requestId }) => requestId)]).toEqual([1, [held.id]])
+  expect((await events(free.id)).map(({ verb }) => verb)).toEqual(['file', 'remind'])
+  await at(MONDAY, '7 hours')
+  expect(await sweepAll()).toBe(1)
+})
+
+test('a tenant whose settings cannot be read does not stop the others', async () => {
+  await at(MONDAY)
+  const other = await testPlace(database, { reminders: [{ share: 0.5 }] }, 'OTHER')
+  const neighbour = await other.person()
+  const [mine, theirs] = [await wish(), await other.inside(() => file(database.db, { item: 'companionship', title: '隔壁', node: 'U' }, neighbour))]
+  const zone = async (name: string) => database.owner.query(`UPDATE tenant SET settings = settings || jsonb_build_object('zone', $2::text) WHERE id = $1`, [other.tenantId, name])
+  await zone('Mars/Olympus')
+  await at(MONDAY, '7 hours')
+  const { fired, failed } = await sweepOnce(database.db)
+  expect([fired, failed.map(({ requestId }) => requestId)]).toEqual([1, [theirs.id]])
+  expect((await events(mine.id)).map(({ verb }) => verb)).toEqual(['file', 'remind'])
+  // Its time stands: what is put right is fired with its logical time.
+  await zone('Asia/Shanghai')
+  await at(MONDAY, '7 hours')
+  expect(await sweepAll()).toBe(1)
+})
+
 test('one request that cannot be written does not stop the others', async () => {
   await at(MONDAY)
   const [good, bad] = [await wish(), await wish()]
@@ -132,4 +182,7 @@ test('one request that cannot be written does not stop the others', async () => 
   }
   expect(failed).toEqual([bad.id])
   expect((await events(good.id)).map(({ verb }) => verb)).toEqual(['file', 'remind', 'escalate', 'escalate', 'remind'])
+  // Passed over for a while by this process; its row says still how long it has been due.
+  const { rows: [row] } = await database.owner.query(`SELECT "nextAt" FROM deadline WHERE "requestId" = $1 AND step = 'accept'`, [bad.id])
+  expect(row.nextAt.toISOString().slice(0, 16)).toBe('2026-11-23T08:00')
 })

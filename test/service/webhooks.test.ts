@@ -3,19 +3,19 @@ import { pino } from 'pino'
 import { Webhook } from 'standardwebhooks'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import type { AppActor, PersonActor } from '../../src/domain/actor.ts'
-import type { Outcome } from '../../src/domain/webhook.ts'
+import { matchesType, type Outcome } from '../../src/domain/webhook.ts'
 import { startSender, type Sender } from '../../src/jobs/deliver.ts'
-import { claimDeliveries } from '../../src/service/deliveries.ts'
+import { takeTurns } from '../../src/service/deliveries.ts'
 import { eventOf, feed } from '../../src/service/events.ts'
 import { generateKeyring, parseKeyring } from '../../src/service/keyring.ts'
 import { relayOnce } from '../../src/service/relay.ts'
 import { act, file } from '../../src/service/requests.ts'
-import { fanOutOnce } from '../../src/service/webhook-fanout.ts'
 import { bodyOf, listDeliveries, readDelivery, redeliver, replay, sendTest } from '../../src/service/webhook-log.ts'
-import { disableRevoked, recordAttempts, resultOf } from '../../src/service/webhook-results.ts'
+import { disableRevoked, forgetOldDeliveries, record, resultOf, type Entry } from '../../src/service/webhook-results.ts'
 import { createEndpoint, disableEndpoint, listEndpoints, pauseEndpoint, readEndpoint, resumeEndpoint, rotateSecret, updateEndpoint, type NewEndpoint } from '../../src/service/webhooks.ts'
 import { freshDatabase, type TestDatabase } from '../database.ts'
 import { testPlace, type TestPlace } from '../place.ts'
+import { eventually } from '../processes.ts'
 
 /** Endpoints and deliveries on a real database; what stands in for the network answers as it is told. */
 
@@ -42,7 +42,7 @@ afterAll(() => database.drop())
 let round = 0
 beforeEach(async () => {
   // a tenant for each test, and an empty desk
-  await database.owner.query(`UPDATE webhook_endpoint SET status = 'disabled', "disabledReason" = 'by-owner', "disabledAt" = now() WHERE status <> 'disabled'`)
+  await database.owner.query(`UPDATE webhook_endpoint SET status = 'disabled', "disabledReason" = 'by-owner', "disabledAt" = now(), "leasedUntil" = NULL WHERE status <> 'disabled'`)
   await database.owner.query(`UPDATE webhook_delivery SET state = 'disabled', "nextAt" = NULL, "endedAt" = now() WHERE "nextAt" IS NOT NULL`)
   town = await testPlace(database, {}, `T${round++}`)
   ;[resident, staff, admin] = await Promise.all([town.person(), town.person({ can: ['view', 'dispatch', 'publish'] }), town.person({ at: 'C', can: ['administer'] })])
@@ -66,15 +66,23 @@ const endpoint = (id: string, actor: AppActor | PersonActor = app) => town.insid
 const problem = (code: string, pointer?: string) => expect.objectContaining({ code, ...(pointer ? { errors: [expect.objectContaining({ pointer })] } : {}) })
 const now = () => database.owner.query(`UPDATE webhook_delivery SET "nextAt" = wishwall_now() WHERE state = 'pending'`)
 
-/** Relays, plans and sends until nothing is due or under way. */
+/** What is to be sent now, by endpoint, to whoever takes the turns. */
+const turns = async (most = 1000) => new Map((await takeTurns(database.db, { most, failing: true, besides: [] }, 10_000)).turns.map((turn) => [turn.endpointId, turn]))
+/** As if their worker had died long ago. */
+const leave = () => database.owner.query(`UPDATE webhook_endpoint SET "leasedUntil" = wishwall_now() WHERE "leasedUntil" IS NOT NULL`)
+
+/** Relays and sends until nothing is due or under way. */
 async function deliverAll(): Promise<void> {
   await relayed()
   sender ??= startSender({ db: database.db, keyring, egress, log })
   for (const until = performance.now() + 20_000; performance.now() < until;) {
     await sender.wake()
-    const [left] = await rows<{ n: number }>(`SELECT count(*)::int AS n FROM webhook_delivery d JOIN webhook_endpoint e ON e.id = d."endpointId"
-      WHERE state = 'delivering' OR (state = 'pending' AND "nextAt" <= wishwall_now() AND (e.status = 'enabled' OR position IS NULL)
-        AND NOT (e.ordered AND EXISTS (SELECT FROM webhook_delivery b WHERE b."endpointId" = e.id AND b.position < d.position AND b."nextAt" > wishwall_now())))`)
+    const [left] = await rows<{ n: number }>(`SELECT count(*)::int AS n FROM webhook_endpoint e
+      WHERE "leasedUntil" IS NOT NULL OR EXISTS (SELECT FROM webhook_delivery d WHERE d."endpointId" = e.id AND state = 'delivering')
+        OR EXISTS (SELECT FROM webhook_delivery d WHERE d."endpointId" = e.id AND "nextAt" <= wishwall_now() AND (e.status = 'enabled' OR position IS NULL)
+          AND NOT (e.ordered AND EXISTS (SELECT FROM webhook_delivery b WHERE b."endpointId" = e.id AND b.position < d.position AND b."nextAt" > wishwall_now())))
+        OR (e.status = 'enabled' AND "fromPosition" < (SELECT max(position) FROM feed f WHERE f."tenantId" = e."tenantId")
+          AND NOT (e.ordered AND EXISTS (SELECT FROM webhook_delivery d WHERE d."endpointId" = e.id AND "nextAt" > wishwall_now())))`)
     if (left!.n === 0) return
     await new Promise((resolve) => setTimeout(resolve, 5))
   }
@@ -136,7 +144,7 @@ describe('an endpoint', () => {
     for (const stranger of [elsewhere, staff, resident, await town.app()]) {
       for (const work of [
         () => readEndpoint(database.db, mine.id, stranger), () => updateEndpoint(deps(), mine.id, { ordered: true }, stranger), () => pauseEndpoint(database.db, mine.id, stranger),
-        () => resumeEndpoint(database.db, mine.id, stranger), () => disableEndpoint(database.db, mine.id, stranger), () => rotateSecret(deps(), mine.id, undefined, stranger),
+        () => resumeEndpoint(database.db, mine.id, { missed: true }, stranger), () => disableEndpoint(database.db, mine.id, stranger), () => rotateSecret(deps(), mine.id, undefined, stranger),
         () => sendTest(database.db, mine.id, stranger), () => listDeliveries(database.db, mine.id, { limit: 1 }, stranger), () => redeliver(database.db, mine.id, mine.id, stranger),
         () => replay(database.db, mine.id, { from: new Date(0), to: new Date(1) }, stranger),
       ]) await expect(town.inside<Promise<unknown>>(work)).rejects.toEqual(problem('not-found'))
@@ -149,45 +157,92 @@ describe('an endpoint', () => {
   })
 })
 
-describe('the fan-out', () => {
-  test('goes by place and by type, once, and to nobody else', async () => {
-    const [all, atBuilding, accepted, both] = await Promise.all([create(), create({ node: 'B' }), create({ eventTypes: ['request.accepted'] }), create({ eventTypes: ['request.filed', 'request.*'], node: 'P' })])
+describe('a turn', () => {
+  test('has what concerns the endpoint by place and by type, and nobody else has it meanwhile', async () => {
+    const [all, atBuilding, accepted, both, none] = await Promise.all([create(), create({ node: 'B' }), create({ eventTypes: ['request.accepted'] }), create({ eventTypes: ['request.filed', 'request.*'], node: 'P' }), create({ eventTypes: ['request.closed'] })])
     const neighbour = await testPlace(database, {}, `N${round++}`)
     const foreign = await create({}, await neighbour.app(), neighbour)
     const low = await filed('U')
     await filed('C')
     await town.inside(() => act(database.db, 'accept', low.id, {}, staff))
     await relayed()
-    expect(await fanOutOnce(database.db)).toMatchObject({ planned: 3 + 2 + 1 + 2 })
-    const types = async (id: string) => (await rows<{ type: string }>('SELECT type FROM webhook_delivery WHERE "endpointId" = $1 ORDER BY position', [id])).map(({ type }) => type)
-    expect(await types(all.id)).toEqual(['request.filed', 'request.filed', 'request.accepted'])
-    expect(await types(atBuilding.id)).toEqual(['request.filed', 'request.accepted'])
-    expect(await types(accepted.id)).toEqual(['request.accepted'])
-    expect(await types(both.id)).toEqual(['request.filed', 'request.accepted'])
-    expect(await types(foreign.id)).toEqual([])
-    // read again from the beginning, by two at once: nothing comes twice
-    await database.owner.query(`UPDATE cursor SET position = 0 WHERE name = 'webhooks'`)
-    expect((await Promise.all([fanOutOnce(database.db), fanOutOnce(database.db)])).map(({ planned }) => planned)).toEqual([0, 0])
-    // who comes later hears only of what comes later
+    const [one, other] = await Promise.all([turns(), turns()])
+    const types = ({ id }: { id: string }) => (one.get(id) ?? other.get(id))?.deliveries.map(({ type }) => type)
+    expect(types(all)).toEqual(['request.filed', 'request.filed', 'request.accepted'])
+    expect(types(atBuilding)).toEqual(['request.filed', 'request.accepted'])
+    expect(types(accepted)).toEqual(['request.accepted'])
+    expect(types(both)).toEqual(['request.filed', 'request.accepted'])
+    expect(types(foreign)).toBe(undefined)
+    expect(types(none)).toBe(undefined)
+    expect([...one.keys()].filter((id) => other.has(id))).toEqual([])
+    // who came later hears only of what comes later
     const late = await create()
-    await database.owner.query(`UPDATE cursor SET position = 0 WHERE name = 'webhooks'`)
-    await fanOutOnce(database.db)
-    expect(await types(late.id)).toEqual([])
+    expect(await turns()).toEqual(new Map())
+    await filed('U')
+    await relayed()
+    expect([...(await turns()).keys()]).toEqual([late.id])
   })
 
-  test('takes the cursor and the deliveries together: after a crash in between both are as before', async () => {
+  test('that its worker did not end is had again, under the same ids, but for what was written', async () => {
     const { id } = await create()
+    for (let wish = 0; wish < 3; wish++) await filed()
+    await relayed()
+    const first = (await turns()).get(id)!
+    expect(await turns()).toEqual(new Map())
+    const entry = (turn: typeof first, index: number): Entry => ({ turn, delivery: turn.deliveries[index]!, at: turn.now, of: resultOf(turn.deliveries[index]!, ANSWERED, turn.now, 1, Math.random), late: false })
+    await record(database.db, [entry(first, 1)])
+    await leave()
+    const second = (await turns()).get(id)!
+    expect(second.deliveries).toEqual([first.deliveries[0], first.deliveries[2]].map((delivery) => ({ ...delivery, createdAt: second.now })))
+    // what the first still writes is void, and so is the end of its turn
+    await record(database.db, [entry(first, 0)], [{ turn: first, position: first.to }])
+    expect(await states(id)).toEqual(['delivered'])
+    await record(database.db, [entry(second, 0), entry(second, 1)], [{ turn: second, position: second.to }])
+    await record(database.db, [entry(second, 0)])
+    expect((await deliveries(id)).map(({ state, attempts }) => [state, attempts.length])).toEqual(Array.from({ length: 3 }, () => ['delivered', 1]))
+    await leave()
+    expect(await turns()).toEqual(new Map())
+  })
+
+  test('goes on where it ended, whatever it had no time for', async () => {
+    const { id } = await create()
+    for (let wish = 0; wish < 5; wish++) await filed()
+    await relayed()
+    const first = (await turns(2)).get(id)!
+    expect(first.deliveries).toHaveLength(2)
+    await record(database.db, [], [{ turn: first, position: first.deliveries[0]!.position! }])
+    const second = (await turns(10)).get(id)!
+    expect(second.deliveries.map(({ position }) => Number(position) - Number(second.from))).toEqual([1, 2, 3, 4])
+    expect([second.from, second.to]).toEqual([first.deliveries[0]!.position, second.deliveries.at(-1)!.position])
+  })
+
+  test('of an endpoint that fails has one at a time, whatever has been due for longest', async () => {
+    answer = () => answered(500)
+    const { id } = await create()
+    for (let wish = 0; wish < 3; wish++) await filed()
+    await deliverAll()
     await filed()
     await relayed()
-    await database.owner.query(`ALTER TABLE cursor ADD CONSTRAINT crash CHECK (false) NOT VALID`)
-    try {
-      await expect(fanOutOnce(database.db)).rejects.toThrow()
-    } finally {
-      await database.owner.query('ALTER TABLE cursor DROP CONSTRAINT crash')
+    const due = async () => {
+      const turn = (await turns()).get(id)!
+      await record(database.db, [], [{ turn, position: turn.from }])
+      return [turn.deliveries.length, turn.deliveries[0]!.known]
     }
-    expect(await states(id)).toEqual([])
-    await fanOutOnce(database.db)
-    expect(await states(id)).toEqual(['pending'])
+    // the retries come due after the new one happened, and then before
+    await now()
+    expect(await due()).toEqual([1, false])
+    await database.owner.query(`UPDATE webhook_delivery SET "nextAt" = wishwall_now() - interval '1 minute' WHERE state = 'pending'`)
+    expect(await due()).toEqual([1, true])
+  })
+
+  test('reads patterns of types as the domain does', async () => {
+    const patterns = ['*', 'request.*', 'request.filed', 'request', 'request.', 'request_filed', 'request.file_', 'requests.*', '.*', 'r*']
+    const made = await Promise.all(patterns.map(() => create()))
+    for (const [index, pattern] of patterns.entries()) await database.owner.query('UPDATE webhook_endpoint SET "eventTypes" = $1 WHERE id = $2', [[pattern], made[index]!.id])
+    await filed()
+    await relayed()
+    const had = await turns()
+    expect(made.map(({ id }) => had.has(id))).toEqual(patterns.map((pattern) => matchesType([pattern], 'request.filed')))
   })
 })
 
@@ -294,35 +349,44 @@ describe('a delivery', () => {
     expect((await deliveries(id))[0]!.attempts).toMatchObject([said])
   })
 
-  test('of a worker that died is sent again when its lease ends; what the dead one still writes is void', async () => {
+  test('that takes long is written down while it goes on: its endpoint goes on, and another sends it when nothing more is heard', async () => {
     const { id } = await create()
     await filed()
     await relayed()
-    await fanOutOnce(database.db)
-    const [first] = await claimDeliveries(database.db, { healthy: 10, failing: 10 }, 25_000)
-    expect(await claimDeliveries(database.db, { healthy: 10, failing: 10 }, 25_000)).toEqual([])
+    const first = (await turns()).get(id)!
+    const [delivery] = first.deliveries as [typeof first.deliveries[0]]
+    await record(database.db, [{ turn: first, delivery, of: { state: 'delivering', gone: false, delayMs: 25_000 }, at: first.now, late: false }], [{ turn: first, position: first.to }])
+    expect(await deliveries(id)).toMatchObject([{ state: 'delivering', attempts: [], nextAt: null }])
+    await filed()
+    await relayed()
+    const next = (await turns()).get(id)!
+    expect([next.width, next.deliveries.length]).toEqual([3, 1])
+    await record(database.db, [], [{ turn: next, position: next.to }])
+    // its worker is heard of no more
     await database.owner.query(`UPDATE webhook_delivery SET "nextAt" = wishwall_now() - interval '1 second' WHERE state = 'delivering'`)
-    const [second] = await claimDeliveries(database.db, { healthy: 10, failing: 10 }, 25_000)
-    expect(second).toMatchObject({ id: first!.id, claim: first!.claim + 1, attempts: 0 })
-    expect(bodyOf(second!)).toBe(bodyOf(first!))
-    expect(JSON.parse(bodyOf(first!))).toEqual(JSON.parse(JSON.stringify(eventOf(first!.event!))))
-    await recordAttempts(database.db, [resultOf(first!, answered(500), 1, Math.random)])
-    expect(await deliveries(id)).toMatchObject([{ state: 'delivering', attempts: [] }])
-    await recordAttempts(database.db, [resultOf(second!, ANSWERED, 1, Math.random)])
-    await recordAttempts(database.db, [resultOf(second!, ANSWERED, 1, Math.random)])
-    expect(await deliveries(id)).toMatchObject([{ state: 'delivered', attempts: [{ number: 2, status: 204 }] }])
+    const second = (await turns()).get(id)!
+    expect(second.deliveries).toMatchObject([{ id: delivery.id, attempts: 0, event: { id: delivery.id } }])
+    expect(bodyOf(id, second.deliveries[0]!)).toBe(bodyOf(id, delivery))
+    expect(JSON.parse(bodyOf(id, delivery))).toEqual(JSON.parse(JSON.stringify(eventOf(delivery.event!))))
+    await record(database.db, [{ turn: second, delivery: second.deliveries[0]!, at: second.now, of: resultOf(delivery, ANSWERED, second.now, 1, Math.random), late: false }], [{ turn: second, position: second.to }])
+    // and then it is: an attempt is recorded once
+    await record(database.db, [{ turn: first, delivery, at: first.now, of: resultOf(delivery, answered(500), first.now, 1, Math.random), late: true }])
+    expect(await deliveries(id)).toMatchObject([{ state: 'delivered', attempts: [{ number: 1, status: 204 }] }])
   })
 
   test('of an erased event is not sent, and cannot be sent again', async () => {
     const { id } = await create()
+    answer = () => answered(500)
+    await filed()
+    await deliverAll()
     await filed()
     await relayed()
-    await fanOutOnce(database.db)
     await database.owner.query('DELETE FROM feed WHERE "tenantId" = $1', [town.tenantId])
+    await now()
     await deliverAll()
     const [{ id: delivery, ...row }] = (await deliveries(id)) as [Awaited<ReturnType<typeof deliveries>>[0]]
-    expect(row).toMatchObject({ state: 'exhausted', event: null, attempts: [{ reason: 'erased' }] })
-    expect(sent).toEqual([])
+    expect(row).toMatchObject({ state: 'exhausted', event: null, attempts: [{ status: 500 }, { reason: 'erased' }] })
+    expect(sent).toHaveLength(1)
     await expect(town.inside(() => redeliver(database.db, id, delivery, app))).rejects.toEqual(problem('event-erased'))
   })
 })
@@ -346,6 +410,19 @@ describe('many deliveries', () => {
     expect(most.slice(-4)).toEqual([1, 1, 1, 1])
   })
 
+  test.each([410, 429])('of an endpoint that answers %i: what is under way, and no more', async (status) => {
+    answer = () => answered(status, { retryAfter: '100' })
+    const { id } = await create()
+    for (let wish = 0; wish < 12; wish++) await filed()
+    await relayed()
+    sender = startSender({ db: database.db, keyring, egress, log })
+    await sender.wake()
+    await eventually(async () => (await states(id)).length > 0 && (await rows('SELECT FROM webhook_endpoint WHERE id = $1 AND "leasedUntil" IS NULL', [id])).length > 0)
+    await sender.wake()
+    expect(sent.length).toBeLessThanOrEqual(4)
+    expect(await states(id)).toEqual(sent.map(() => (status === 410 ? 'disabled' : 'pending')))
+  })
+
   test('of several endpoints: those that hang hold up nobody', async () => {
     answer = ({ url }) => (url.includes('hang') ? new Promise(() => {}) : ANSWERED)
     const hanging = await Promise.all(Array.from({ length: 9 }, (_, index) => create({ url: `https://hang${index}.test/` })))
@@ -353,9 +430,18 @@ describe('many deliveries', () => {
     await Promise.all(Array.from({ length: 30 }, () => filed()))
     await relayed()
     sender = startSender({ db: database.db, keyring, egress, log })
-    for (let tries = 0; tries < 100 && (tries === 0 || (await states(good.id)).some((state) => state !== 'delivered')); tries++) await sender.wake().then(() => new Promise((resolve) => setTimeout(resolve, 20)))
-    expect(await states(good.id)).toEqual(Array.from({ length: 30 }, () => 'delivered'))
-    for (const { id } of hanging) expect((await states(id)).filter((state) => state === 'delivering')).toHaveLength(4)
+    await sender.wake()
+    await eventually(async () => (await states(good.id)).length === 30)
+    expect(new Set(await states(good.id))).toEqual(new Set(['delivered']))
+    // what takes long is handed over, and no more is begun beside it
+    await eventually(async () => (await Promise.all(hanging.map(({ id }) => states(id)))).every((list) => list.length === 4))
+    await sender.wake()
+    for (const { id } of hanging) expect(await states(id)).toEqual(Array.from({ length: 4 }, () => 'delivering'))
+    await filed()
+    await relayed()
+    await sender.wake()
+    await eventually(async () => (await states(good.id)).length === 31)
+    expect(sent.filter(({ url }) => url.includes('hang'))).toHaveLength(9 * 4)
     await sender.stop(0)
     sender = undefined
   })
@@ -383,11 +469,31 @@ describe('many deliveries', () => {
     expect(heard.length).toBeGreaterThan(20)
   })
 
+  test('of an ordered endpoint that wait for different times: the first holds up the others', async () => {
+    const { id } = await create({ ordered: true })
+    for (let wish = 0; wish < 3; wish++) await filed()
+    await deliverAll()
+    const list = await deliveries(id)
+    for (const { id: delivery } of list) await town.inside(() => redeliver(database.db, id, delivery, app))
+    await filed()
+    await relayed()
+    const due = async () => {
+      const turn = (await turns()).get(id)
+      if (turn) await record(database.db, [], [{ turn, position: turn.from }])
+      return turn?.deliveries.map(({ id: event }) => list.findIndex((one) => one.id === event))
+    }
+    expect(await due()).toEqual([0, 1, 2, -1])
+    const wait = (index: number) => database.owner.query(`UPDATE webhook_delivery SET "nextAt" = wishwall_now() + interval '1 hour' WHERE id = $1`, [list[index]!.id])
+    await wait(1)
+    expect(await due()).toEqual([0])
+    await wait(0)
+    expect(await due()).toBe(undefined)
+  })
+
   test('keep to the endpoint\'s rate, over all workers', async () => {
     const { id } = await create({ ratePerSecond: 10 })
     await Promise.all(Array.from({ length: 40 }, () => filed()))
     await relayed()
-    await fanOutOnce(database.db)
     await database.owner.query('UPDATE webhook_endpoint SET width = 32 WHERE id = $1', [id])
     const started = performance.now()
     const others = [1, 2, 3].map(() => startSender({ db: database.db, keyring, egress, log }))
@@ -406,15 +512,31 @@ describe('many deliveries', () => {
 })
 
 describe('an endpoint that is', () => {
-  test('paused lets its deliveries wait, and gets them when it goes on', async () => {
+  test('paused is sent nothing, and gets it when it goes on', async () => {
     const { id } = await create()
     expect(await town.inside(() => pauseEndpoint(database.db, id, app))).toMatchObject({ status: 'paused' })
     await filed()
     await deliverAll()
-    expect([sent.length, await states(id)]).toEqual([0, ['pending']])
-    expect(await town.inside(() => resumeEndpoint(database.db, id, app))).toMatchObject({ status: 'enabled' })
+    expect([sent.length, await states(id)]).toEqual([0, []])
+    expect(await town.inside(() => resumeEndpoint(database.db, id, { missed: false }, app))).toMatchObject({ status: 'enabled' })
     await deliverAll()
     expect([sent.length, await states(id)]).toEqual([1, ['delivered']])
+  })
+
+  test('disabled while a message is on its way: a success still counts, a failure ends it', async () => {
+    const { id } = await create()
+    for (let wish = 0; wish < 4; wish++) await filed()
+    await relayed()
+    const turn = (await turns()).get(id)!
+    const entry = (index: number, outcome: Outcome, late = false): Entry =>
+      ({ turn, delivery: turn.deliveries[index]!, at: turn.now, of: resultOf(turn.deliveries[index]!, outcome, turn.now, 1, Math.random), late })
+    const handedOver = (index: number): Entry => ({ ...entry(index, ANSWERED), of: { state: 'delivering', gone: false, delayMs: 25_000 } })
+    await record(database.db, [handedOver(2), handedOver(3)])
+    await town.inside(() => disableEndpoint(database.db, id, app))
+    expect(await states(id)).toEqual(['disabled', 'disabled'])
+    await record(database.db, [entry(0, ANSWERED), entry(1, answered(500)), entry(2, ANSWERED, true), entry(3, answered(500), true)], [{ turn, position: turn.to }])
+    expect((await deliveries(id)).map(({ state, nextAt }) => [state, nextAt])).toEqual(['delivered', 'disabled', 'delivered', 'disabled'].map((state) => [state, null]))
+    expect(await endpoint(id)).toMatchObject({ status: 'disabled', failures: 0 })
   })
 
   test('gone (410) is disabled at once, with all that waits', async () => {
@@ -426,9 +548,14 @@ describe('an endpoint that is', () => {
     await filed()
     await deliverAll()
     expect(sent).toHaveLength(1)
-    expect(await states(id)).toEqual(['disabled', 'disabled'])
+    expect(await states(id)).toEqual(['disabled'])
     expect(await endpoint(id)).toMatchObject({ status: 'disabled', disabledReason: 'gone', disabledAt: expect.any(Date) })
     await expect(town.inside(() => pauseEndpoint(database.db, id, app))).rejects.toEqual(problem('endpoint-disabled'))
+    // and is sent all of it when it is resumed, if that is wished
+    await town.inside(() => resumeEndpoint(database.db, id, { missed: true }, app))
+    await deliverAll()
+    expect(await states(id)).toEqual(['delivered', 'delivered', 'delivered'])
+    expect((await deliveries(id))[0]!.attempts.map(({ status }) => status)).toEqual([410, 204])
   })
 
   test('disabled by its owner ends what waits, and can be tested, resumed and replayed', async () => {
@@ -438,8 +565,7 @@ describe('an endpoint that is', () => {
     await deliverAll()
     await town.inside(() => disableEndpoint(database.db, id, app))
     await filed()
-    await relayed()
-    await fanOutOnce(database.db)
+    await deliverAll()
     expect(await states(id)).toEqual(['disabled'])
     const all = { from: new Date(filedAt.getTime() - 1000), to: (await rows<{ at: Date }>('SELECT wishwall_now() AS at'))[0]!.at }
     await expect(town.inside(() => replay(database.db, id, all, app))).rejects.toEqual(problem('endpoint-disabled'))
@@ -448,25 +574,83 @@ describe('an endpoint that is', () => {
     expect(trial).toMatchObject({ type: 'webhook.test', state: 'pending', event: null })
     await deliverAll()
     expect(await town.inside(() => readDelivery(database.db, id, trial.id, app))).toMatchObject({ state: 'delivered', attempts: [{ status: 204 }] })
-    await town.inside(() => resumeEndpoint(database.db, id, app))
+    await town.inside(() => resumeEndpoint(database.db, id, { missed: false }, app))
+    await deliverAll()
+    expect(await states(id)).toEqual(['disabled', 'delivered'])
+    all.to = (await rows<{ at: Date }>('SELECT wishwall_now() AS at'))[0]!.at
     expect(await town.inside(() => replay(database.db, id, all, app))).toEqual({ replayed: 2, hasMore: false })
     await deliverAll()
     expect(await states(id)).toEqual(['delivered', 'delivered', 'delivered'])
   })
 
-  test('of a revoked app gets nothing more', async () => {
+  test('disabled and resumed with what it missed is sent that, and only that', async () => {
     const { id } = await create()
+    const heard = async () => {
+      await deliverAll()
+      return sent.splice(0).map(({ body }) => (JSON.parse(body) as { seq: number; requestId: string }).requestId)
+    }
+    const [before] = [await filed()]
+    expect(await heard()).toEqual([before.id])
+    // skipped for good by the owner
+    await town.inside(() => disableEndpoint(database.db, id, app))
     await filed()
     await relayed()
-    await fanOutOnce(database.db)
+    await town.inside(() => resumeEndpoint(database.db, id, { missed: false }, app))
+    expect(await heard()).toEqual([])
+    // one fails, one is not even tried, the endpoint is disabled, one more happens
+    answer = () => answered(500)
+    const failed = await filed()
+    expect(await heard()).toEqual([failed.id])
+    await town.inside(() => pauseEndpoint(database.db, id, app))
+    const untried = await filed()
+    await relayed()
+    await town.inside(() => disableEndpoint(database.db, id, app))
+    const after = await filed()
+    await relayed()
+    answer = () => ANSWERED
+    await town.inside(() => resumeEndpoint(database.db, id, { missed: true }, app))
+    expect((await heard()).sort()).toEqual([failed.id, untried.id, after.id].sort())
+    expect(await states(id)).toEqual(['delivered', 'delivered', 'delivered', 'delivered'])
+  })
+
+  test('of a revoked app gets nothing more', async () => {
+    answer = () => answered(500)
+    const { id } = await create()
+    await filed()
+    await deliverAll()
     await database.owner.query('UPDATE client SET "revokedAt" = now() WHERE id = $1', [app.clientId])
     await filed()
     await relayed()
-    await fanOutOnce(database.db)
-    expect(await claimDeliveries(database.db, { healthy: 10, failing: 10 }, 25_000)).toEqual([])
+    await now()
+    expect(await turns()).toEqual(new Map())
     await disableRevoked(database.db)
     expect(await rows('SELECT status, "disabledReason", (SELECT array_agg(state) FROM webhook_delivery WHERE "endpointId" = e.id) AS states FROM webhook_endpoint e WHERE id = $1', [id]))
       .toEqual([{ status: 'disabled', disabledReason: 'revoked', states: ['disabled'] }])
+  })
+})
+
+describe('the log', () => {
+  test('keeps deliveries for a month after they ended', async () => {
+    answer = ({ url }) => (url.includes('bad') ? answered(500) : ANSWERED)
+    const [good, bad] = [await create(), await create({ url: 'https://bad.test/' })]
+    await filed()
+    await deliverAll()
+    await filed()
+    await deliverAll()
+    await database.owner.query(`UPDATE webhook_delivery SET "endedAt" = now() - interval '30 days' WHERE id = (SELECT min(id::text)::uuid FROM webhook_delivery WHERE "endpointId" = $1) AND "endedAt" IS NOT NULL`, [good.id])
+    await forgetOldDeliveries(database.db)
+    expect([(await states(good.id)).length, (await states(bad.id)).length]).toEqual([1, 2])
+  })
+
+  test('keeps the last fifty attempts of one that is sent again and again', async () => {
+    const { id } = await create()
+    await filed()
+    await deliverAll()
+    const [{ id: delivery }] = (await deliveries(id)) as [Awaited<ReturnType<typeof deliveries>>[0]]
+    await database.owner.query(`UPDATE webhook_delivery SET claims = 60, log = (SELECT jsonb_agg(log -> 0 || jsonb_build_object('number', n)) FROM generate_series(11, 60) n) WHERE id = $1`, [delivery])
+    await town.inside(() => redeliver(database.db, id, delivery, app))
+    await deliverAll()
+    expect((await deliveries(id))[0]!.attempts.map(({ number }) => number)).toEqual(Array.from({ length: 50 }, (_, index) => 12 + index))
   })
 })
 

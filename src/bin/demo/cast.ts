@@ -57,6 +57,8 @@ export const CAST = {
   volunteerC: { name: '冯示例', ties: [volunteer] },
   volunteerD: { name: '于示例', ties: [volunteer] },
   individual: { login: 'YQ0027', name: '董示例', ties: [{ kind: 'individual', in: 'YQHF-DZB' }] },
+  memberElsewhere: { login: 'YQ0028', name: '潘示例', ties: [member('XH-DZZ')] },
+  enforcement: { login: 'YQ0029', name: '杜示例', posts: [{ role: 'unit_liaison', in: 'SLZF' }] },
 
   // who files
   residentA: { login: 'YQ1001', name: '萧示例', resident: true },

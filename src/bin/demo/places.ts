@@ -6,6 +6,8 @@ export const STREET = '371302002'
 export const STREET_NAME = '银雀山街道'
 export const VILLAGE = '371302002207'
 export const COMPOUND = 'YQHF'
+/** Another community of the street. */
+export const ELSEWHERE = '371302002001'
 
 const COMMUNITIES: Readonly<Record<string, string>> = {
   371302002001: '新华社区居民委员会',

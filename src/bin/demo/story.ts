@@ -11,7 +11,9 @@ export interface Story {
   /** 代点: in whose name. */
   filer?: Who
   beneficiary?: Who
-  file: Omit<Body<'file'>, 'filer' | 'beneficiary'>
+  /** Of a child: has consented in the child's place. */
+  guardian?: Who
+  file: Omit<Body<'file'>, 'filer' | 'beneficiary' | 'guardian'>
   then?: readonly Turn[]
 }
 
@@ -38,7 +40,11 @@ export async function play(stage: Stage, stories: readonly Story[]): Promise<voi
   }))
 }
 
-async function begin({ db, actor, id }: Stage, { by, filer, beneficiary, file: words }: Story, number: string): Promise<string> {
-  const request = await file(db, { ...words, ...(filer && { filer: id(filer) }), ...(beneficiary && { beneficiary: id(beneficiary) }) }, actor(by), { number })
+async function begin({ db, actor, id }: Stage, { by, filer, beneficiary, guardian, file: words }: Story, number: string): Promise<string> {
+  const named = { ...(filer && { filer: id(filer) }), ...(beneficiary && { beneficiary: id(beneficiary) }), ...(guardian && { guardian: id(guardian) }) }
+  const request = await file(db, { consents: [toTheWall(guardian)], ...words, ...named }, actor(by), { number })
   return request.id
 }
+
+/** Whoever files in the demo has agreed to the wall, a child's guardian in its place: else only verified claimers would see it. */
+const toTheWall = (guardian: Who | undefined): NonNullable<Body<'file'>['consents']>[number] => ({ purpose: 'wall', by: guardian ? 'guardian' : 'self', how: 'app' })

@@ -10,7 +10,7 @@ export const WISHES: readonly Story[] = [
   // before the wall
   { by: 'gridWorker', filer: 'elder', beneficiary: 'elder', file: { item: 'small-gift', node: 'YQHF-05-2', title: '想要一盏亮一点的台灯', source: 'visit', targetGroup: 'elderly' } },
   {
-    by: 'residentC', file: { item: 'study-help', node: 'YQHF-06-1', title: '想给孩子找数学辅导', targetGroup: 'minor' },
+    by: 'residentC', guardian: 'residentC', file: { item: 'study-help', node: 'YQHF-06-1', title: '想给孩子找数学辅导', targetGroup: 'minor' },
     then: [does('secretary', 'return', { reason: 'incomplete', note: '请补充年级和方便的时间。' }), does('residentC', 'resubmit', { description: '四年级，周六上午方便。' })],
   },
   {
@@ -21,7 +21,7 @@ export const WISHES: readonly Story[] = [
 
   // on it: several slots, a claim given back, one taken down
   {
-    by: 'residentC', file: { item: 'study-help', node: 'YQHF-06-1', title: '暑期作业没人辅导', targetGroup: 'minor' },
+    by: 'residentC', guardian: 'residentC', file: { item: 'study-help', node: 'YQHF-06-1', title: '暑期作业没人辅导', targetGroup: 'minor' },
     then: [accepted, placed('暑期作业辅导', '驿站自习室，每周三个下午。', { slots: 3, scope: VILLAGE }), does('memberC', 'claim', {})],
   },
   {
@@ -57,7 +57,7 @@ export const WISHES: readonly Story[] = [
     then: [accepted, placed('代寄大件', '需要一辆车。'), does('individual', 'claim', {}), does('individual', 'complete', { outcome: '已寄出，单据放在驿站。' }), does('caller', 'follow-up', { reached: false })],
   },
   {
-    by: 'residentC', file: { item: 'small-gift', node: 'YQHF-06-2', title: '想要一个新书包', targetGroup: 'minor' },
+    by: 'residentC', guardian: 'residentC', file: { item: 'small-gift', node: 'YQHF-06-2', title: '想要一个新书包', targetGroup: 'minor' },
     then: [
       accepted, placed('一个小学生书包', '颜色不限。', { scope: VILLAGE }), does('memberC', 'claim', {}), does('memberC', 'complete', { outcome: '书包已送到。' }),
       does('residentC', 'rate', { solved: 'solved', satisfaction: 'satisfied', comment: '孩子很喜欢，谢谢！' }),

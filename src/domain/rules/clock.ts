@@ -1,6 +1,7 @@
-import { advance, daily, markAt } from '../deadlines.ts'
 import type { Context, Rule } from '../decide.ts'
 import { climb } from '../ladder.ts'
+import { waitsFor } from '../late.ts'
+import { climbed, daily, markThatCame, reminded, type Mark } from '../marks.ts'
 import type { Facts } from '../request.ts'
 
 function dueOf(facts: Facts): NonNullable<Facts['due']> {
@@ -9,22 +10,25 @@ function dueOf(facts: Facts): NonNullable<Facts['due']> {
 }
 
 /** Which step, and the time it should have been said: kept also when it is said days later. */
-const told = ({ facts }: Pick<Context, 'facts'>) => {
+const said = ({ facts }: Pick<Context, 'facts'>, { at }: Mark) => {
   const { deadline } = dueOf(facts)
-  return { step: deadline.step, logicalAt: deadline.nextAt?.toISOString(), dueAt: deadline.dueAt.toISOString() }
+  return { step: deadline.step, logicalAt: at.toISOString(), dueAt: deadline.dueAt.toISOString() }
 }
 
-/** Before due, and daily once the top of the ladder is reached. */
+/**
+ * Before, at and after due, as the policy says, and daily once the top of the ladder is reached.
+ * `data.tell` are the relations to be told, `data.reminder` which one of the step's list it is.
+ */
 export const remind: Rule<'remind'> = {
   effect: (context) => {
     const { facts } = context
     const { deadline } = dueOf(facts)
-    const top = markAt(deadline, deadline.mark, facts.policy, facts.calendar).kind === 'due'
-    return {
-      to: facts.request.state,
-      data: { ...told(context), ...(top ? { top: true } : {}) },
-      deadlines: [top ? daily(deadline, deadline.nextAt ?? facts.now, facts.calendar) : advance(deadline, facts.policy, facts.calendar)],
+    const mark = markThatCame(deadline, facts)
+    if (mark.kind === 'due') {
+      return { to: facts.request.state, data: { ...said(context, mark), top: true, tell: ['supervisor'] }, deadlines: [daily(deadline, facts)] }
     }
+    const { tell = [waitsFor(facts, deadline)], ...when } = mark.reminder
+    return { to: facts.request.state, data: { ...said(context, mark), reminder: when, tell }, deadlines: [reminded(deadline, mark.index, facts)] }
   },
 }
 
@@ -33,12 +37,29 @@ export const escalate: Rule<'escalate'> = {
   effect: (context) => {
     const { facts } = context
     const { deadline, ladder, late } = dueOf(facts)
-    const { to, skipped } = climb(ladder, deadline.rungPath, late)
+    const { to, skipped, vacant } = climb(ladder, deadline.rungPath, late)
     if (!to) throw new Error('escalate was decided with no rung left')
     return {
       to: facts.request.state,
-      data: { ...told(context), rung: to.nodeId, skipped },
-      deadlines: [{ ...advance(deadline, facts.policy, facts.calendar), rungPath: to.path }],
+      data: { ...said(context, markThatCame(deadline, facts)), rung: to.nodeId, level: to.level, skipped, vacant },
+      deadlines: [climbed(deadline, to, facts)],
+    }
+  },
+}
+
+/** 时限重算: a year was published, or a rule changed. */
+export const reschedule: Rule<'reschedule'> = {
+  effect: ({ facts }) => {
+    if (!facts.reschedule) throw new Error('reschedule was decided without the deadlines to move')
+    const { reason, deadlines } = facts.reschedule
+    const policyId = deadlines[0]?.policyId
+    const otherRules = reason === 'policy' && policyId !== undefined && policyId !== facts.request.policyId
+    return {
+      to: facts.request.state,
+      // From now on the request's other steps go by the new rules too.
+      ...(otherRules ? { patch: { policyId } } : {}),
+      data: { reason, ...(otherRules ? { policy: policyId } : {}), moved: deadlines.map(({ step, dueAt, provisional }) => ({ step, dueAt: dueAt.toISOString(), provisional })) },
+      deadlines,
     }
   },
 }

@@ -78,7 +78,7 @@ export const eventCatalogueRoutes: FastifyPluginAsyncZod = async (app) => {
 const header = (name: string, description: string, example: string) => ({ in: 'header', name, required: true, description, schema: { type: 'string' }, example })
 
 const HEADERS = [
-  header('webhook-id', '投递 id：重试和重新投递时不变，可据此去重。正文的 `id` 是事件 id，同一事件发给多个地址时相同', ID),
+  header('webhook-id', '事件 id，与正文的 `id` 相同：重试、重新投递和重放时不变，可据此去重', ID),
   header('webhook-timestamp', '发送时间，Unix 秒；相差五分钟以上的应拒收', '1795224600'),
   header('webhook-signature', '对 `webhook-id.webhook-timestamp.正文` 的签名，空格分隔，任一有效即可；`v1` 为 HMAC-SHA256，`v1a` 为 Ed25519（Standard Webhooks）', 'v1,K5oZfzN95Z9UVu1EsfQmfVNQhnkZ2pj9o9NDN/H/pI4='),
 ]

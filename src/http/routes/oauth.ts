@@ -2,7 +2,8 @@ import formbody from '@fastify/formbody'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod'
 import { z } from 'zod'
-import { GRANT_ERRORS, GRANT_TYPES, GrantRefused, grantToken, type GrantDeps, type TokenRequest } from '../../service/grants.ts'
+import { ACCESS_TOKEN, EXTERNAL_USER, GRANT_ERRORS, GRANT_TYPES, GrantRefused, grantToken, type GrantDeps, type TokenRequest } from '../../service/grants.ts'
+import { publicKeys } from '../../service/tokens.ts'
 import { LANGUAGE_TAG, languageOf } from '../language.ts'
 import { sendProblem } from '../problem-json.ts'
 import { InputRefused } from '../validation.ts'
@@ -18,6 +19,10 @@ const TokenBody = z
     username: z.string().trim().max(64).optional().describe('工号；grant_type=password 时必填'),
     password: parameter,
     refresh_token: parameter.describe('grant_type=refresh_token 时必填'),
+    subject_token: parameter.describe('换取代表某人的令牌时必填：provider:appId:openId，或此人自己的 access_token'),
+    subject_token_type: parameter.describe(`${EXTERNAL_USER} 或 ${ACCESS_TOKEN}`),
+    requested_token_type: parameter.describe(`只能是 ${ACCESS_TOKEN}`),
+    actor_token: parameter.describe('不支持'),
     scope: parameter.describe('以空格分隔；不填则为全部可用的 scope'),
     tenant: parameter.describe('租户代码；只有一个租户时可不填'),
   })
@@ -28,6 +33,7 @@ const TokenAnswer = z
     access_token: z.string(),
     token_type: z.literal('Bearer'),
     expires_in: z.int().describe('有效秒数'),
+    issued_token_type: z.literal(ACCESS_TOKEN).optional().describe('仅令牌交换时（RFC 8693）'),
     refresh_token: z.string().optional().describe('仅 grant_type=password 时；用它可在 12 小时内换取新的 access_token'),
     scope: z.string(),
   })
@@ -54,24 +60,35 @@ export const oauthRoutes = (deps: Deps): FastifyPluginAsyncZod => async (app) =>
     config: { public: true },
     schema: {
       tags: ['登录'], operationId: 'createToken', summary: '换取访问令牌',
-      description: '第三方应用用 client_credentials，工作人员在本页右上角 Authorize 处用工号和密码登录。连续失败多次后须等待。',
+      description: '第三方应用用 client_credentials；代表居民时用令牌交换（RFC 8693），居民首次出现即登记，权限取应用和此人的交集。工作人员在本页右上角 Authorize 处用工号和密码登录。连续失败多次后须等待。',
       consumes: ['application/x-www-form-urlencoded', 'application/json'],
       body: TokenBody, response: { 200: TokenAnswer, 400: TokenError, 401: TokenError },
     },
   }, async ({ body, headers }) => {
-    const { accessToken, refreshToken, expiresIn, scopes } = await grantToken(deps, tokenRequest(body, headers.authorization), deps.clock())
+    const { accessToken, refreshToken, issuedTokenType, expiresIn, scopes } = await grantToken(deps, tokenRequest(body, headers.authorization), deps.clock())
     return {
       access_token: accessToken, token_type: 'Bearer' as const, expires_in: expiresIn, scope: scopes.join(' '),
       ...(refreshToken !== undefined && { refresh_token: refreshToken }),
+      ...(issuedTokenType !== undefined && { issued_token_type: issuedTokenType }),
     }
   })
+
+  app.get('/.well-known/jwks.json', {
+    config: { public: true },
+    schema: { tags: ['登录'], operationId: 'getJwks', summary: '验证令牌的公钥', description: '轮换期间新旧公钥并列，新的在前。', response: { 200: JwksSchema } },
+  }, async (_request, reply) => reply.removeHeader('pragma').header('cache-control', 'public, max-age=300').send({ keys: publicKeys(deps.keyring) }))
 }
 
+const JwksSchema = z
+  .strictObject({ keys: z.array(z.strictObject({ kid: z.string(), kty: z.literal('OKP'), crv: z.literal('Ed25519'), x: z.string(), alg: z.literal('EdDSA'), use: z.literal('sig') })) })
+  .meta({ id: 'Jwks', description: '验证访问令牌的公钥（RFC 7517、RFC 8037）' })
+
 function tokenRequest(body: z.infer<typeof TokenBody>, authorization: string | undefined): TokenRequest {
-  const { grant_type: grantType, tenant, username, password, refresh_token: refreshToken, scope, client_id: id, client_secret: secret = '' } = body
+  const { grant_type: grantType, tenant, username, password, refresh_token: refreshToken, scope, client_id: id, client_secret: secret = '', subject_token: subjectToken, subject_token_type: subjectTokenType,
+    requested_token_type: requestedTokenType, actor_token: actorToken } = body
   const byHeader = basic(authorization)
   if (byHeader && id && id !== byHeader.id) throw new GrantRefused('invalid_request', 'client_id 前后不一', 'Two different client_ids')
-  return { grantType: grantType || undefined, tenant, username, password, refreshToken, scope, client: byHeader ?? (id ? { id, secret } : undefined) }
+  return { grantType: grantType || undefined, tenant, username, password, refreshToken, scope, subjectToken, subjectTokenType, requestedTokenType, actorToken, client: byHeader ?? (id ? { id, secret } : undefined) }
 }
 
 /** RFC 6749, 2.3.1: both parts form-encoded. `Og==` is what Swagger UI sends when its client id is left empty. */

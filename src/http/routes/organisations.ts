@@ -2,8 +2,9 @@ import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod'
 import { z } from 'zod'
 import { code, cursor, limit, text, uuid } from '../../domain/atoms.ts'
 import { ORGANISATION_KINDS, ORGANISATION_KIND_NAMES } from '../../domain/organisations.ts'
+import { uscc } from '../../domain/uscc.ts'
 import type { Db } from '../../service/db.ts'
-import { listOrganisations } from '../../service/organisations.ts'
+import { createOrganisation, listOrganisations } from '../../service/organisations.ts'
 import { PageSchema } from '../request-schema.ts'
 
 const kinds = Object.entries(ORGANISATION_KINDS).map(([kind, name]) => `${kind} ${name}`).join('，')
@@ -14,15 +15,26 @@ const OrganisationSchema = z
     code: z.string().describe('派单、认领时可代替 id'),
     name: z.string(),
     kind: z.enum(ORGANISATION_KIND_NAMES).describe(`种类：${kinds}`),
+    uscc: z.string().nullable().describe('统一社会信用代码'),
     node: z.strictObject({ id: uuid, code: z.string(), name: z.string() }).describe('所在节点'),
   })
   .meta({
     id: 'Organisation', description: '组织',
     examples: [{
-      id: '0195f2a0-7c1e-7abc-8def-0123456789ab', code: 'YZ-PROPERTY', name: '沂州物业', kind: 'property',
+      id: '0195f2a0-7c1e-7abc-8def-0123456789ab', code: 'YZ-PROPERTY', name: '沂州物业', kind: 'property', uscc: null,
       node: { id: '0195f2a0-7c1e-7abc-8def-0123456789ab', code: 'YQHF', name: '银雀华府' },
     }],
   })
+
+const NewOrganisationSchema = z
+  .strictObject({
+    node: z.union([uuid, code]).describe('所在节点 id 或代码'),
+    code: code.describe('租户内唯一'),
+    name: text({ max: 60 }),
+    kind: z.enum(ORGANISATION_KIND_NAMES).describe(`种类：${kinds}`),
+    uscc: uscc.optional().describe('统一社会信用代码（GB 32100）'),
+  })
+  .meta({ id: 'NewOrganisation', examples: [{ node: 'YQHF', code: 'YQHF-YWH', name: '银雀华府业主委员会', kind: 'owners_committee' }] })
 
 /** 组织: party organisations, property firms, committees, enterprises, teams. */
 export const organisationRoutes = ({ db }: { db: Db }): FastifyPluginAsyncZod => async (app) => {
@@ -40,4 +52,12 @@ export const organisationRoutes = ({ db }: { db: Db }): FastifyPluginAsyncZod =>
       response: { 200: z.strictObject({ data: z.array(OrganisationSchema), page: PageSchema }) },
     },
   }, ({ query }) => listOrganisations(db, query))
+
+  app.post('/v1/organisations', {
+    config: { scope: 'directory:write', problems: ['node-unknown'] },
+    schema: {
+      tags: ['组织与人员'], summary: '新建组织', operationId: 'createOrganisation', description: '需要对所在节点有管理权限（administer）。企业也可由其代办人自行报到。',
+      body: NewOrganisationSchema, response: { 201: OrganisationSchema },
+    },
+  }, async ({ body, actor }, reply) => reply.code(201).send(await createOrganisation(db, body, actor)))
 }

@@ -2,11 +2,12 @@ import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod'
 import { z } from 'zod'
 import { code, cursor, flagQuery, instant, limit, listQuery, text, uuid } from '../../domain/atoms.ts'
 import { BODIES } from '../../domain/bodies.ts'
-import { CAPABILITIES, STATES, TRANSITIONS, verbOf, type Transition, type VerbName } from '../../domain/machine.ts'
+import { CAPABILITIES, STATES, TRANSITIONS, verbOf, type Callable, type Transition, type VerbName } from '../../domain/machine.ts'
 import { Problem, says } from '../../domain/problems.ts'
 import { KINDS } from '../../domain/request.ts'
 import type { RequestView } from '../../domain/view.ts'
 import type { Db } from '../../service/db.ts'
+import { durations } from '../../service/durations.ts'
 import { history } from '../../service/events.ts'
 import type { Keyring } from '../../service/keyring.ts'
 import { list } from '../../service/list.ts'
@@ -36,12 +37,23 @@ const HistorySchema = z.strictObject({
   })),
 })
 
+const DurationsSchema = z.strictObject({
+  totalSeconds: z.number(),
+  data: z.array(z.strictObject({
+    waitsFor: z.string().describe('在等谁：承办人、派单、审批、回访……；parked 挂账，merged 并案'),
+    parties: z.array(uuid).describe('承办的人员或组织'),
+    node: z.string().describe('当时的责任节点'),
+    seconds: z.number(),
+    workingMinutes: z.int().describe('其中的工作时间，分钟'),
+  })),
+}).meta({ id: 'Durations', description: '时间归属' })
+
 /** 点单: filing, reading, and every verb of the machine. */
 export const requestRoutes = (deps: { db: Db; keyring: Keyring }): FastifyPluginAsyncZod => async (app) => {
   const { db } = deps
 
   app.post('/v1/requests', {
-    config: { audience: 'staff', scope: 'requests:write', problems: ['node-unknown', 'item-unknown', 'external-ref-taken', 'idempotency-key-reused', 'idempotency-in-flight'] },
+    config: { audience: 'staff', scope: 'requests:write', problems: ['node-unknown', 'item-unknown', 'target-unknown', 'attachment-unknown', 'external-ref-taken', 'idempotency-key-reused', 'idempotency-in-flight'] },
     schema: {
       tags: ['点单'], summary: '点单', operationId: 'fileRequest', description: verbOf('file').says, headers: IdempotencyHeaders,
       body: BODIES.file.meta({
@@ -51,7 +63,7 @@ export const requestRoutes = (deps: { db: Db; keyring: Keyring }): FastifyPlugin
       response: { 201: RequestSchema },
     },
   }, (request, reply) => sendOnce(deps, request, reply, 201, (answer: RequestView) => ({ ...etag(answer), location: `/v1/requests/${answer.id}` }),
-    (keep) => file(db, request.body, request.actor, { keep })))
+    (keep) => file(db, request.body, request.actor, { keep, keyring: deps.keyring })))
 
   app.get('/v1/requests', {
     config: { audience: 'staff', scope: 'requests:read', problems: ['not-found', 'cursor-unusable'] },
@@ -91,17 +103,26 @@ export const requestRoutes = (deps: { db: Db; keyring: Keyring }): FastifyPlugin
     },
   }, async ({ params, actor }) => ({ data: await history(db, params.id, actor) }))
 
+  app.get('/v1/requests/:id/durations', {
+    config: { audience: 'staff', scope: 'requests:read', problems: ['request-not-found'] },
+    schema: {
+      tags: ['点单'], summary: '时间归属', operationId: 'getRequestDurations',
+      description: '从点单到现在（或结案），每一段时间在等谁；各段相加等于总时间。等待答复申请的时间算在审批人名下。',
+      params: z.strictObject({ id: ref.meta({ examples: [VERB_EXAMPLES.accept.number] }) }), response: { 200: DurationsSchema },
+    },
+  }, ({ params, actor }) => durations(db, params.id, actor))
+
   for (const verb of TRANSITIONS) mountVerb(verb)
 
   /** One door for every row of the machine's table. */
-  function mountVerb(verb: Transition): void {
+  function mountVerb(verb: Callable): void {
     const row = verbOf(verb)
-    const { number, body } = VERB_EXAMPLES[verb as keyof typeof VERB_EXAMPLES]
+    const { number, body } = VERB_EXAMPLES[verb]
     app.post(`/v1/requests/:id/${verb}`, {
       config: {
         ...(isForStaff(verb) ? { audience: 'staff' as const } : {}),
         scope: 'requests:write',
-        problems: ['request-not-found', 'transition-refused', 'request-changed', 'version-mismatch', 'limit-reached', 'idempotency-key-reused', 'idempotency-in-flight', ...REFUSALS[verb] ?? []],
+        problems: ['request-not-found', 'transition-refused', 'request-changed', 'version-mismatch', 'limit-reached', 'idempotency-key-reused', 'idempotency-in-flight', ...refusalsOf(verb)],
       },
       schema: {
         tags: ['点单'], summary: row.zh, operationId: operationId(verb), description: `${row.says}\n\n${edgesInWords(verb)}`,
@@ -122,17 +143,60 @@ function verbBody(verb: Transition, example: object): z.ZodType<object | null | 
   return schema.safeParse({}).success ? body.nullish() : body
 }
 
-const REFUSALS: Partial<Record<Transition, NonNullable<import('fastify').FastifyContextConfig['problems']>>> = {
-  place: ['not-for-the-wall', 'node-unknown'],
+type Refusal = NonNullable<import('fastify').FastifyContextConfig['problems']>[number]
+
+/** What a verb may say no with, besides what all say. */
+const REFUSALS: Partial<Record<Transition, readonly Refusal[]>> = {
+  accept: ['node-unknown', 'item-unknown'],
+  return: ['has-merged'],
+  amend: ['node-unknown', 'item-unknown'],
+  place: ['not-for-the-wall', 'consent-missing', 'node-unknown'],
   'take-down': ['already-claimed'],
+  claim: ['not-verified', 'own-wish', 'not-yet', 'slots-taken', 'already-claimed', 'not-for-the-wall', 'target-unknown'],
+  'confirm-claim': ['not-claimed', 'own-ask'],
+  'decline-claim': ['not-claimed'],
+  start: ['not-claimed'],
+  release: ['not-claimed'],
   dispatch: ['target-unknown', 'already-claimed'],
   redispatch: ['target-unknown'],
-  claim: ['not-verified', 'own-wish', 'slots-taken', 'already-claimed', 'not-for-the-wall', 'target-unknown'],
-  release: ['not-claimed'],
+  assign: ['target-unknown', 'not-an-organisation'],
+  'ask-return': ['already-asked', 'locked', 'claimed-not-dispatched', 'target-unknown'],
+  'grant-return': ['not-asked', 'own-ask', 'adjudication-needed'],
+  'deny-return': ['not-asked', 'own-ask', 'adjudication-needed'],
+  adjudicate: ['not-asked', 'own-ask', 'level-too-low', 'adjudication-early', 'target-unknown'],
+  'ask-extension': ['already-asked', 'too-late'],
+  'grant-extension': ['not-asked', 'own-ask', 'level-too-low'],
+  'deny-extension': ['not-asked', 'own-ask', 'level-too-low'],
+  'ask-park': ['already-asked'],
+  'grant-park': ['not-asked', 'own-ask', 'level-too-low'],
+  'deny-park': ['not-asked', 'own-ask', 'level-too-low'],
+  'ask-exclusion': ['already-asked', 'already-excluded'],
+  'grant-exclusion': ['not-asked', 'own-ask', 'level-too-low'],
+  'deny-exclusion': ['not-asked', 'own-ask', 'level-too-low'],
   respond: ['already-responded'],
-  'follow-up': ['own-work'],
-  rate: ['already-rated', 'window-over'],
+  'sign-up': ['not-an-activity', 'already-signed-up', 'slots-taken'],
+  'add-co': ['target-unknown'],
+  'remove-co': ['target-unknown'],
+  whistle: ['target-unknown'],
+  'report-in': ['already-reported'],
+  complete: ['papers-out'],
+  confirm: ['nothing-to-confirm', 'own-work'],
+  'follow-up': ['own-work', 'not-confirmed'],
+  rate: ['already-rated', 'window-over', 'not-confirmed'],
+  reopen: ['window-over', 'own-work', 'level-too-low'],
+  merge: ['has-merged', 'already-claimed', 'not-mergeable'],
+  raise: ['no-level-above', 'node-unknown'],
+  'hand-over': ['target-unknown'],
 }
+
+const bodyShape = (verb: Transition): object => (BODIES[verb] as { shape?: object }).shape ?? {}
+
+/** What follows from what it takes. */
+const refusalsOf = (verb: Transition): Refusal[] => [
+  ...REFUSALS[verb] ?? [],
+  ...('for' in bodyShape(verb) ? ['has-account' as const, ...(REFUSALS[verb]?.includes('target-unknown') ? [] : ['target-unknown' as const])] : []),
+  ...('attachments' in bodyShape(verb) ? ['attachment-unknown' as const] : []),
+]
 
 const STAFF = new Set<string>([...CAPABILITIES, 'assignee'])
 const isForStaff = (verb: VerbName): boolean => verbOf(verb).edges.some(({ by }) => by.some((relation) => STAFF.has(relation))) && verb !== 'release'
@@ -141,7 +205,8 @@ const pascal = (verb: string): string => verb.split('-').map((word) => word[0]!.
 const operationId = (verb: Transition): string => `${pascal(verb)[0]!.toLowerCase()}${pascal(verb).slice(1)}Request`
 
 const RELATIONS: Record<string, string> = {
-  filer: '点单人', beneficiary: '受益人', assignee: '承办人', claimer: '经核实的认领人', dispatch: '派单权限', publish: '上墙权限', follow_up: '回访权限', supervise: '督办权限', system: '系统',
+  filer: '点单人', beneficiary: '受益人', guardian: '监护人', assignee: '承办人', co: '协办方', pending: '待审核的认领人', attendee: '报名的人', handler: '办结的承办人',
+  first_contact: '首问责任人', anyone: '看得到的人', claimer: '经核实的认领人', file_for: '代办权限', on_the_spot: '代点并当场办结的工作人员', approve: '审批权限（上一级）', dispatch: '派单权限', publish: '上墙权限', follow_up: '回访权限', supervise: '督办权限', system: '系统',
 }
 
 function edgesInWords(verb: Transition): string {

@@ -56,7 +56,7 @@ const ChangeSchema = z
 
 const DeliverySchema = z
   .strictObject({
-    id: uuid.describe('即请求头 webhook-id'),
+    id: uuid.describe('即请求头 webhook-id：事件 id；测试发送则为测试 id'),
     type: z.string(),
     state: z.enum(DELIVERY_STATES).describe('pending 等待投递，delivering 正在投递，delivered 已送达，exhausted 重试用尽，disabled 因地址停用而终止'),
     event: z.strictObject({ id: uuid, requestId: uuid, number: z.string(), seq: z.int(), occurredAt: instant }).nullable().describe('测试发送、事件已删除时为 null'),
@@ -66,7 +66,7 @@ const DeliverySchema = z
     attempts: z.array(z.strictObject({
       number: z.int(), at: instant, ms: z.int().describe('用时，毫秒'), status: z.int().nullable().describe('接收方的状态码'),
       reason: z.string().nullable().describe('没有得到回答的原因'), excerpt: z.string().nullable().describe('回答的开头'),
-    })).describe('每次尝试，保留 30 天'),
+    })).describe('每次尝试'),
   })
   .meta({ id: 'WebhookDelivery', description: '投递' })
 
@@ -116,8 +116,9 @@ export const webhookRoutes = ({ db, keyring, egress }: WebhookDeps): FastifyPlug
 
   app.post('/v1/webhook-endpoints/:id/resume', {
     config: config(),
-    schema: { tags: ['事件'], summary: '恢复投递', operationId: 'resumeWebhookEndpoint', description: '从暂停或停用恢复。停用期间的事件不会自动补发，请用重放。', params, response: { 200: EndpointSchema } },
-  }, (request) => resumeEndpoint(db, request.params.id, request.actor))
+    schema: { tags: ['事件'], summary: '恢复投递', operationId: 'resumeWebhookEndpoint', description: '从暂停恢复：积存的事件继续投递。从停用恢复：此前没有送到的不补发，除非 `missed` 为 true；也可用重放补发一段时间。',
+      params, body: z.strictObject({ missed: z.boolean().optional().describe('补发因停用而没有送到的') }).nullish(), response: { 200: EndpointSchema } },
+  }, (request) => resumeEndpoint(db, request.params.id, { missed: request.body?.missed ?? false }, request.actor))
 
   app.post('/v1/webhook-endpoints/:id/disable', {
     config: config(),
@@ -140,7 +141,7 @@ export const webhookRoutes = ({ db, keyring, egress }: WebhookDeps): FastifyPlug
   app.get('/v1/webhook-endpoints/:id/deliveries', {
     config: config('cursor-unusable'),
     schema: {
-      tags: ['事件'], summary: '投递记录', operationId: 'listWebhookDeliveries', description: '最新的在前，含每次尝试的时间、状态码和回答的开头。', params,
+      tags: ['事件'], summary: '投递记录', operationId: 'listWebhookDeliveries', description: '最新的事件在前，含每次尝试的时间、状态码和回答的开头；结束后保留 30 天。从未发过的（如暂停期间积存的）不在其中。', params,
       querystring: z.strictObject({ state: listQuery(z.enum(DELIVERY_STATES)).optional(), limit, cursor: cursor.optional() }),
       response: { 200: z.strictObject({ data: z.array(DeliverySchema), page: PageSchema }) },
     },
