@@ -6,7 +6,7 @@ import type { Keyring } from '../service/keyring.ts'
 import { bodyOf } from '../service/webhook-log.ts'
 import { ERASED, record, resultOf, type Entry, type Result } from '../service/webhook-results.ts'
 import { openSecret } from '../service/webhook-secrets.ts'
-import { MOST_IN_ALL, MOST_SWIFT, SWIFT_MS, MOST_FAILING, MOST_QUEUED, TURN_MS, LEASE_MS, GRACE_MS, MOST_RECORDED, placeOf, type Course, type Flight } from './flight.ts'
+import { GRACE_MS, LEASE_MS, MOST_FAILING, MOST_IN_ALL, MOST_QUEUED, MOST_RECORDED, MOST_SWIFT, SWIFT_MS, TURN_MS, placeOf, type Course, type Flight } from './flight.ts'
 import type { Log } from './session.ts'
 
 export interface SenderOptions {

@@ -2,7 +2,7 @@ import type { Sign } from '../domain/webhook.ts'
 import type { Delivery, Turn } from '../service/deliveries.ts'
 import type { Result } from '../service/webhook-results.ts'
 
-/** Turns and attempts under way, and how many there may be of them. */
+/** Turns and attempts under way, and how much there may be of both. */
 
 /** Under way in this process at once. */
 export const MOST_IN_ALL = 512
@@ -15,8 +15,8 @@ export const MOST_FAILING = MOST_IN_ALL / 2
 export const MOST_QUEUED = 1_024
 /** In a turn nothing is begun after this: then others have theirs, and everything is looked at anew. */
 export const TURN_MS = 1_000
-/** The endpoint of a worker that died waits this long. A turn, the attempts begun at its end, and the time to write them. */
-export const LEASE_MS = 5_000
+/** A turn, the attempts begun at its end, and time to write them. The endpoint of a worker that died waits this long. */
+export const LEASE_MS = 10_000
 /** An attempt that was handed over is nobody else's for so much longer than it can take. */
 export const GRACE_MS = 5_000
 /** Written in one statement. */

@@ -90,7 +90,7 @@ const READY = `
     CASE WHEN e.status = 'enabled' THEN (SELECT f.at FROM feed f WHERE ${UNREAD} ORDER BY f.position LIMIT 1) END AS unread) due
   WHERE (e."leasedUntil" IS NULL OR e."leasedUntil" <= $1::timestamptz) AND e.id <> ALL ($3::uuid[])
     AND (due.waiting <= $1::timestamptz OR (due.unread IS NOT NULL AND (NOT e.ordered OR due.waiting IS NULL)))
-    AND ($2::boolean OR e.failures = 0) AND (e."ratePerSecond" IS NULL OR e."paceAt" + interval '1 second' / e."ratePerSecond" <= $1::timestamptz)
+    AND ($2::boolean OR e.failures = 0) AND e."paceAt" + COALESCE(interval '1 second' / e."ratePerSecond", '0') <= $1::timestamptz
     AND ${BUSY} < ${WIDTH} AND ${OPEN}
   ORDER BY least(due.waiting, due.unread) LIMIT ${MOST_TURNS} FOR NO KEY UPDATE OF e SKIP LOCKED`
 

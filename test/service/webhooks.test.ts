@@ -374,6 +374,21 @@ describe('a delivery', () => {
     expect(await deliveries(id)).toMatchObject([{ state: 'delivered', attempts: [{ number: 1, status: 204 }] }])
   })
 
+  test('that takes long counts when it comes to its end after later turns', async () => {
+    const { id } = await create()
+    await filed()
+    await relayed()
+    const turn = (await turns()).get(id)!
+    const [delivery] = turn.deliveries as [typeof turn.deliveries[0]]
+    await record(database.db, [{ turn, delivery, at: turn.now, of: { state: 'delivering', gone: false, delayMs: 25_000 }, late: false }], [{ turn, position: turn.to }])
+    await filed()
+    await relayed()
+    const later = (await turns()).get(id)!
+    expect(later.lease).toBe(turn.lease + 1)
+    await record(database.db, [{ turn, delivery, at: turn.now, of: resultOf(delivery, ANSWERED, turn.now, 1, Math.random), late: true }])
+    expect(await states(id)).toEqual(['delivered'])
+  })
+
   test('of an erased event is not sent, and cannot be sent again', async () => {
     const { id } = await create()
     answer = () => answered(500)
