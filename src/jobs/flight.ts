@@ -12,7 +12,7 @@ export const SWIFT_MS = 1_000
 /** Of all, those to endpoints that fail: the others always find room. */
 export const MOST_FAILING = MOST_IN_ALL / 2
 /** In hand, and not yet begun. */
-export const MOST_QUEUED = 1_024
+export const MOST_QUEUED = 4_096
 /** In a turn nothing is begun after this: then others have theirs, and everything is looked at anew. */
 export const TURN_MS = 1_000
 /** A turn, the attempts begun at its end, and time to write them. The endpoint of a worker that died waits this long. */

@@ -95,9 +95,9 @@ const READY = `
   ORDER BY least(due.waiting, due.unread) LIMIT ${MOST_TURNS} FOR NO KEY UPDATE OF e SKIP LOCKED`
 
 /** So far ahead an endpoint looks for what concerns it. */
-const LOOKED_AT = 1_000
+const LOOKED_AT = 2_000
 /** In one turn it is sent so many times what it is sent at once. */
-const ROUNDS = 32
+const ROUNDS = 64
 
 /** As `matchesType` in the domain says. */
 const TYPE_MATCHES = `EXISTS (SELECT FROM unnest(e."eventTypes") AS t(pattern) WHERE pattern IN ('*', f.type) OR (right(pattern, 2) = '.*' AND starts_with(f.type, left(pattern, -1))))`
@@ -105,7 +105,8 @@ const TYPE_MATCHES = `EXISTS (SELECT FROM unnest(e."eventTypes") AS t(pattern) W
 /**
  * The endpoints are locked by now, so that nothing read here can be stale: how many are under way, what the rate still
  * allows, what is due, and what the feed holds that concerns the endpoint: of its place or below, of a type it asked for.
- * An endpoint that fails is sent no more than it can have at once.
+ * An endpoint that fails is sent no more than it can have at once. Whether there is a delivery is asked of each event by
+ * itself: as an anti-join, planned while the table is empty, it read the whole of the endpoint's deliveries for each.
  */
 const WORK = `
   WITH mine AS (
@@ -128,7 +129,7 @@ const WORK = `
   CROSS JOIN LATERAL (
     SELECT COALESCE(json_agg(f.position::text), '[]') AS list FROM (
       SELECT f.position FROM (SELECT f.position, f.id, f.type, f.path FROM feed f WHERE ${UNREAD} AND e.status = 'enabled' ORDER BY f.position LIMIT ${LOOKED_AT}) f
-      WHERE starts_with(f.path, e.path) AND ${TYPE_MATCHES} AND NOT EXISTS (SELECT FROM webhook_delivery d WHERE ${OF_ENDPOINT} AND d.id = f.id)
+      WHERE starts_with(f.path, e.path) AND ${TYPE_MATCHES} AND (SELECT true FROM webhook_delivery d WHERE ${OF_ENDPOINT} AND d.id = f.id) IS NULL
       ORDER BY f.position LIMIT e.most) f) fresh`
 
 /** The rate is used up by what was taken. Who has nothing to send goes on from what was looked at. */
