@@ -19,7 +19,7 @@ FROM node:24-slim
 ENV NODE_ENV=production HOST=0.0.0.0
 WORKDIR /app
 # A volume that is mounted here is its user's, so that `keyring:create` and uploads can write into it.
-RUN install -d -o node -g node -m 700 /keyring /files
+RUN install -d -o node -g node -m 700 /keyring /files /ledger
 COPY --from=modules /app/node_modules node_modules
 COPY --from=build /app/dist dist
 COPY package.json ./

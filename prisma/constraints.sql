@@ -2,7 +2,7 @@
 ALTER TABLE "request" DROP CONSTRAINT IF EXISTS "request_state_check", ADD CONSTRAINT "request_state_check" CHECK ("state" IN ('filed', 'returned', 'rejected', 'accepted', 'open', 'dispatched', 'in_progress', 'parked', 'completed', 'closed', 'withdrawn', 'merged'));
 ALTER TABLE "request" DROP CONSTRAINT IF EXISTS "request_final_check", ADD CONSTRAINT "request_final_check" CHECK (("state" IN ('rejected', 'closed', 'withdrawn')) = ("closedAt" IS NOT NULL));
 ALTER TABLE "request" DROP CONSTRAINT IF EXISTS "request_kind_check", ADD CONSTRAINT "request_kind_check" CHECK ("kind" IN ('wish', 'service', 'errand', 'mediation', 'suggestion', 'activity'));
-ALTER TABLE "request" DROP CONSTRAINT IF EXISTS "request_source_check", ADD CONSTRAINT "request_source_check" CHECK ("source" IN ('app', 'wall', 'mailbox', 'visit', 'phone', 'open311', 'import', 'staff'));
+ALTER TABLE "request" DROP CONSTRAINT IF EXISTS "request_source_check", ADD CONSTRAINT "request_source_check" CHECK ("source" IN ('app', 'wall', 'mailbox', 'visit', 'phone', 'open311', 'import', 'staff', 'card'));
 ALTER TABLE "request" DROP CONSTRAINT IF EXISTS "request_targetGroup_check", ADD CONSTRAINT "request_targetGroup_check" CHECK ("targetGroup" IN ('elderly', 'disabled_child', 'minor', 'disabled', 'special_hardship'));
 ALTER TABLE "request" DROP CONSTRAINT IF EXISTS "request_result_check", ADD CONSTRAINT "request_result_check" CHECK ("result" IN ('realised', 'partly', 'explained', 'impossible'));
 ALTER TABLE "request" DROP CONSTRAINT IF EXISTS "request_solved_check", ADD CONSTRAINT "request_solved_check" CHECK ("solved" IN ('solved', 'partly', 'unsolved'));

@@ -1,11 +1,12 @@
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest'
+import { wishWall, type Problem } from '../src/client/index.ts'
 import type { PersonActor } from '../src/domain/actor.ts'
 import { DEFAULT_POLICY } from '../src/domain/policy.ts'
 import { freshDatabase, moveClock, type TestDatabase } from './database.ts'
 import { testPlace, type TestPlace } from './place.ts'
-import { call, eventually, startProcess, tokenFor, type Answer, type Running } from './processes.ts'
+import { eventually, startProcess, tokenFor, type Running } from './processes.ts'
 
-/** The main job end to end, over HTTP, with api and worker as real processes, on every queue backend there is. */
+/** The main job end to end, by the typed client, with api and worker as real processes, on every queue backend there is. */
 
 describe.each(inject('queues'))('with jobs on $kind', ({ redisUrl }) => {
   let database: TestDatabase
@@ -15,16 +16,15 @@ describe.each(inject('queues'))('with jobs on $kind', ({ redisUrl }) => {
   let resident: PersonActor, dispatcher: PersonActor, member: PersonActor, head: PersonActor, inspector: PersonActor, firm: PersonActor
   const env = () => ({ DATABASE_URL: database.url, LOG_LEVEL: 'info', ...(redisUrl ? { REDIS_URL: redisUrl } : {}) })
 
-  const as = (person: PersonActor) => ({
-    get: (path: string) => call(api.origin, tokenFor(town.tenantId, person.id), 'GET', path),
-    post: (path: string, body: object = {}) => call(api.origin, tokenFor(town.tenantId, person.id), 'POST', path, body),
-  })
-  const ok = ({ status, body }: Answer) => {
-    expect({ status, code: body.code }).toEqual({ status: expect.toSatisfy((code: number) => code < 300), code: undefined })
-    return body
+  const as = (person: PersonActor) => wishWall({ baseUrl: api.origin, token: tokenFor(town.tenantId, person.id) })
+  const ok = <T>({ data, error, response }: { data?: T; error?: Problem; response: Response }): T => {
+    expect({ status: response.status, code: error?.code }).toEqual({ status: expect.toSatisfy((code: number) => code < 300), code: undefined })
+    return data!
   }
-  const wish = async () => ok(await as(resident).post('/v1/requests', { item: 'companionship', title: '想有人陪我下棋', node: 'U' })) as { id: string; number: string }
-  const inbox = async (person: PersonActor) => ok(await as(person).get('/v1/me/notifications')).data as { type: string; number: string }[]
+  const at = (id: string) => ({ params: { path: { id } } })
+  const wish = async () => ok(await as(resident).POST('/v1/requests', { body: { item: 'companionship', title: '想有人陪我下棋', node: 'U' } }))
+  const inbox = async (person: PersonActor) => ok(await as(person).GET('/v1/me/notifications')).data
+  const history = async (id: string) => ok(await as(inspector).GET('/v1/requests/{id}/events', at(id))).data
 
   beforeAll(async () => {
     database = await freshDatabase()
@@ -44,17 +44,17 @@ describe.each(inject('queues'))('with jobs on $kind', ({ redisUrl }) => {
 
   test('a wish is filed, accepted, placed on the wall, claimed by a party member, completed, rated and closed', async () => {
     const { id, number } = await wish()
-    expect(ok(await as(dispatcher).post(`/v1/requests/${number}/accept`)).allowed).toContain('place')
-    ok(await as(dispatcher).post(`/v1/requests/${id}/place`, { wallTitle: '陪老人下棋' }))
-    expect(ok(await as(member).get(`/v1/requests/${id}`))).toMatchObject({ title: '陪老人下棋', allowed: ['claim'], node: { code: 'P' } })
-    ok(await as(member).post(`/v1/requests/${id}/claim`))
-    ok(await as(member).post(`/v1/requests/${id}/complete`, { outcome: '陪老人下了一下午棋' }))
-    const rated = ok(await as(resident).post(`/v1/requests/${id}/rate`, { solved: 'solved', satisfaction: 'satisfied' }))
+    expect(ok(await as(dispatcher).POST('/v1/requests/{id}/accept', at(number))).allowed).toContain('place')
+    ok(await as(dispatcher).POST('/v1/requests/{id}/place', { ...at(id), body: { wallTitle: '陪老人下棋' } }))
+    expect(ok(await as(member).GET('/v1/requests/{id}', at(id)))).toMatchObject({ title: '陪老人下棋', allowed: ['claim'], node: { code: 'P' } })
+    ok(await as(member).POST('/v1/requests/{id}/claim', at(id)))
+    ok(await as(member).POST('/v1/requests/{id}/complete', { ...at(id), body: { outcome: '陪老人下了一下午棋' } }))
+    const rated = ok(await as(resident).POST('/v1/requests/{id}/rate', { ...at(id), body: { solved: 'solved', satisfaction: 'satisfied' } }))
     expect(rated).toMatchObject({ state: 'closed', result: 'realised', deadlines: [] })
 
     const types = await eventually(async () => {
-      const { data } = ok(await as(inspector).get('/v1/events?limit=100'))
-      const mine = (data as { requestId: string; type: string; seq: number }[]).filter(({ requestId }) => requestId === id)
+      const { data } = ok(await as(inspector).GET('/v1/events', { params: { query: { limit: 100 } } }))
+      const mine = data.filter(({ requestId }) => requestId === id)
       return mine.length === 6 && mine
     })
     expect(types.map(({ type, seq }) => `${seq} ${type}`)).toEqual(['1 request.filed', '2 request.accepted', '3 request.placed', '4 request.claimed', '5 request.completed', '6 request.rated'])
@@ -63,10 +63,10 @@ describe.each(inject('queues'))('with jobs on $kind', ({ redisUrl }) => {
 
   test('a second is dispatched and signed', async () => {
     const { id, number } = await wish()
-    ok(await as(dispatcher).post(`/v1/requests/${id}/accept`))
-    expect(ok(await as(dispatcher).post(`/v1/requests/${id}/dispatch`, { to: firm.id }))).toMatchObject({ state: 'dispatched' })
+    ok(await as(dispatcher).POST('/v1/requests/{id}/accept', at(id)))
+    expect(ok(await as(dispatcher).POST('/v1/requests/{id}/dispatch', { ...at(id), body: { to: firm.id } }))).toMatchObject({ state: 'dispatched' })
     await eventually(async () => (await inbox(firm)).some((row) => row.number === number && row.type === 'request.dispatched'))
-    expect(ok(await as(firm).post(`/v1/requests/${id}/sign`))).toMatchObject({ state: 'in_progress', allowed: expect.arrayContaining(['respond', 'complete']) })
+    expect(ok(await as(firm).POST('/v1/requests/{id}/sign', at(id)))).toMatchObject({ state: 'in_progress', allowed: expect.arrayContaining(['respond', 'complete']) })
   })
 
   test('a third is left alone, is reminded about and climbs the ladder, also through days without a worker', async () => {
@@ -74,13 +74,12 @@ describe.each(inject('queues'))('with jobs on $kind', ({ redisUrl }) => {
     await worker?.stop('SIGKILL')
     worker = undefined
     await moveClock(database.url, '3 days')
-    await eventually(async () => (await as(inspector).get(`/v1/requests/${id}`)).status === 200)
-    const before = ok(await as(inspector).get(`/v1/requests/${id}/events`)).data as { verb: string }[]
-    expect(before.map(({ verb }) => verb)).toEqual(['file'])
+    await eventually(async () => (await as(inspector).GET('/v1/requests/{id}', at(id))).response.status === 200)
+    expect((await history(id)).map(({ verb }) => verb)).toEqual(['file'])
 
     worker = await startProcess('worker', env())
     const told = await eventually(async () => {
-      const { data } = ok(await as(inspector).get(`/v1/requests/${id}/events`)) as { data: { verb: string; data: { rung?: string; step?: string; top?: boolean; skipped?: string[] } }[] }
+      const data = (await history(id)) as { verb: string; data: { rung?: string; step?: string; top?: boolean; skipped?: string[] } }[]
       return data.some(({ data: { top } }) => top) && data
     })
     const accept = told.filter(({ data: { step } }) => step === 'accept')

@@ -45,7 +45,7 @@ export async function testPlace(database: TestDatabase, policy: z.input<typeof p
       [tenantId, uuidv7(), item, item === 'companionship' ? '陪伴' : '楼道灯', kind, wall])
   }
   const branch = uuidv7()
-  await owner.query(`INSERT INTO organisation ("tenantId", id, "nodeId", code, name, kind) VALUES ($1, $2, $3, 'BRANCH', '支部', 'compound_branch')`, [tenantId, branch, node.P])
+  await owner.query(`INSERT INTO organisation ("tenantId", id, "nodeId", code, name, kind) VALUES ($1, $2, $3, 'BRANCH', '支部', 'branch')`, [tenantId, branch, node.P])
 
   async function person({ at = 'P', can = [], kinds = [] }: { at?: keyof TestPlace['node']; can?: Capability[]; kinds?: string[] } = {}): Promise<PersonActor> {
     const [id, subject] = [uuidv7(), uuidv7()]

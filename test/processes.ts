@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { SCOPE_NAMES } from '../src/domain/scopes.ts'
 import { generateKeyring, parseKeyring } from '../src/service/keyring.ts'
 import { signToken } from '../src/service/tokens.ts'
+import { holdToItsDocument } from './held-answers.ts'
 
 /** Real processes of the built program, so that they can really be killed. */
 
@@ -39,8 +40,10 @@ export async function startProcess(command: 'api' | 'worker', env: Record<string
     if (child.exitCode !== null || tries > 600) throw new Error(`${command} did not start:\n${log}`)
     await new Promise((resolve) => setTimeout(resolve, 50))
   }
+  const origin = command === 'api' ? said.exec(log)![1]! : ''
+  if (command === 'api') holdToItsDocument(origin)
   return {
-    origin: said.exec(log)?.[1] ?? '', child, log: () => log,
+    origin, child, log: () => log,
     stop: async (signal = 'SIGTERM') => {
       if (child.exitCode === null && child.signalCode === null) child.kill(signal)
       await ended

@@ -4,11 +4,12 @@ import pg from 'pg'
 import { openDatabase } from '../service/db.ts'
 import type { Keyring } from '../service/keyring.ts'
 import { migrate } from '../service/migrate.ts'
-import { databaseOf, failing, furnish, logger, openHouse, portFree, startApi, startMetrics, startWorker, type House } from './compose.ts'
+import { databaseOf, failing, furnish, logger, openHouse, startApi, startMetrics, startWorker, storageOf, type House } from './compose.ts'
 import { readConfig, type Config } from './config.ts'
 import { seedDemo, type DemoFile } from './demo.ts'
 import { startEmbeddedPostgres, type EmbeddedPostgres } from './embedded-postgres.ts'
 import { keyringFrom } from './keyring-file.ts'
+import { portFree } from './listening.ts'
 import { run, type Stoppable } from './run.ts'
 
 const DATABASE = 'wish_wall'
@@ -35,24 +36,21 @@ async function embedded(config: Config, log: House['log'], started: (part: Stopp
   const databaseUrl = server.url(DATABASE)
   await failing(onServer(server, async (client) => {
     const { rowCount } = await client.query('SELECT FROM pg_database WHERE datname = $1', [DATABASE])
-    if (rowCount === 0) await seed(client, server, keyring, join(dataDir, 'demo.json'))
+    if (rowCount === 0) await seed(client, server, keyring, config)
   }))
   await failing(migrate(databaseUrl))
   return furnish({ config, log, databaseUrl, keyring })
 }
 
 /** Seeded under another name: whatever ends it half way, the next start finds no demo and begins anew. */
-async function seed(client: pg.Client, server: EmbeddedPostgres, keyring: Keyring, file: string): Promise<void> {
+async function seed(client: pg.Client, server: EmbeddedPostgres, keyring: Keyring, config: Config): Promise<void> {
   const draft = `${DATABASE}_seeding`
   await client.query(`DROP DATABASE IF EXISTS ${draft} WITH (FORCE)`)
   await client.query(`CREATE DATABASE ${draft}`)
   await migrate(server.url(draft))
-  const db = openDatabase({ url: server.url(draft) })
-  try {
-    await writeDemo(file, await seedDemo({ db, keyring }))
-  } finally {
-    await db.close()
-  }
+  // For a day of the past a few connections will do: each has everything to read anew.
+  const open = (hoursBehind: number) => openDatabase({ url: server.url(draft), hoursBehind, ...(hoursBehind > 0 && { connections: 3 }) })
+  await writeDemo(join(resolve(config.WISHWALL_DATA), 'demo.json'), await seedDemo({ open, keyring, files: await storageOf(config) }))
   await client.query(`ALTER DATABASE ${draft} RENAME TO ${DATABASE}`)
 }
 

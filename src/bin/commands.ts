@@ -1,15 +1,20 @@
 import { randomBytes } from 'node:crypto'
 import { writeFile } from 'node:fs/promises'
 import { parseArgs } from 'node:util'
+import { DEFAULT_SETTINGS } from '../domain/settings.ts'
 import { inTenant, openDatabase, type Db } from '../service/db.ts'
-import { generateKeyring } from '../service/keyring.ts'
+import { recount } from '../service/rate-facts.ts'
+import { replayLedger } from '../jobs/erasure-ledger.ts'
+import { generateKeyring, type Keyring } from '../service/keyring.ts'
 import { migrate } from '../service/migrate.ts'
 import { grantDuty } from '../service/appointments.ts'
 import { createPerson } from '../service/people.ts'
 import { createTenant } from '../service/provision.ts'
 import { allTenants, rootOf } from '../service/tenants.ts'
-import { failing, logger, openHouse, startApi, startMetrics, startWorker, databaseOf } from './compose.ts'
+import { auditPrune, auditVerify } from './audit-commands.ts'
+import { failing, ledgerOf, logger, openHouse, startApi, startMetrics, startWorker, databaseOf } from './compose.ts'
 import { Failure, readConfig } from './config.ts'
+import { keyringRewrap, keyringRotate } from './keyring-commands.ts'
 import { keyringFrom } from './keyring-file.ts'
 import { run } from './run.ts'
 import { start } from './all-in-one.ts'
@@ -39,15 +44,33 @@ export const COMMANDS: Record<string, Command> = {
     const { applied } = await failing(migrate(databaseUrl(), (name) => console.log(`applied ${name}`)))
     if (applied.length === 0) console.log('nothing to apply')
   }) },
+  'erasures:replay': { says: '[FILE]: erase again whoever a restored database has brought back, by the erasure ledger', run: ([file]) => once(async () => {
+    const lines = await failing(ledgerOf(config(), file).read())
+    await withDatabase(async (db) => {
+      const { erased, known, unknown } = await failing(replayLedger(db, lines))
+      console.log(`${lines.length} lines read: ${erased} erased again, ${known} gone already, ${unknown} not in this database`)
+    })
+  }) },
+  'figures:rebuild': { says: 'count every request anew for the rates, while workers go on', run: () => once(() => withDatabase(async (db) => {
+    const all = await failing(recount(db, (done, of) => console.log(`${done} of ${of} requests counted`), 1_000))
+    console.log(`${all} requests counted anew`)
+  })) },
   'keyring:create': { says: 'FILE: a new keyring, readable by its owner only', run: ([file]) => once(async () => {
     if (!file) throw new Failure('keyring:create needs the name of the file to write')
     await failing(writeFile(file, `${JSON.stringify(generateKeyring(), null, 2)}\n`, { mode: 0o600, flag: 'wx' }))
     console.log(`keyring written to ${file}: keep it safe, without it nothing sealed can be read`)
   }) },
+  'keyring:rotate': { says: '[--use signing|encryption|index|audit] [--after 1m]: new keys, which take over at that time', run: (args) => once(() =>
+    failing(keyringRotate(args, config().WISHWALL_KEYRING_FILE))) },
+  'keyring:rewrap': { says: 'seal what lies in the database with the newest key', run: () => once(async () => failing(keyringRewrap(await atHand()))) },
+  'audit:verify': { says: '[--json] [--checkpoints FILE]: find whatever was changed in feed, history and audit; exit 1 if anything was', run: (args) => once(async () =>
+    failing(auditVerify(args, await atHand()))) },
+  'audit:prune': { says: '--days N: remove what is older from the audit chain, up to a checkpoint; 180 at least', run: (args) => once(async () =>
+    failing(auditPrune(args, await atHand()))) },
   'tenant:create': { says: '--code CODE --name NAME: a new tenant with the shipped roles, menu and limits', run: (args) => once(async () => {
     const { code, name } = options(args, ['code', 'name'])
     await withDatabase(async (db) => {
-      const { id } = await failing(createTenant(db, { code, name }))
+      const { id } = await failing(createTenant(db, { code, name, settings: { ...DEFAULT_SETTINGS, totpRequired: 'admins' } }))
       console.log(`tenant ${code} created (${id})`)
     })
   }) },
@@ -72,6 +95,12 @@ const config = () => readConfig(process.env)
 const opened = () => {
   const settings = config()
   return openHouse(settings, logger(settings))
+}
+
+/** Database and keyring, for the operator. */
+async function atHand(): Promise<{ url: string; keyring: Keyring }> {
+  const { WISHWALL_KEYRING: keyring, WISHWALL_KEYRING_FILE: keyringFile } = config()
+  return { url: databaseUrl(), keyring: await failing(keyringFrom({ keyring, keyringFile })) }
 }
 
 function databaseUrl(): string {

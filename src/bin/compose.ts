@@ -1,51 +1,75 @@
 import { once } from 'node:events'
-import { createServer, type AddressInfo } from 'node:net'
+import type { AddressInfo } from 'node:net'
 import { join, resolve } from 'node:path'
 import type { FastifyInstance } from 'fastify'
 import { pino, type Logger } from 'pino'
 import { buildApp } from '../http/app.ts'
 import { authentication } from '../http/auth.ts'
 import { attachmentRoutes } from '../http/routes/attachments.ts'
+import { auditRoutes } from '../http/routes/audit.ts'
+import { bulkRoutes } from '../http/routes/bulk.ts'
 import { calendarRoutes } from '../http/routes/calendar.ts'
 import { candidateRoutes } from '../http/routes/candidates.ts'
+import { campaignRoutes } from '../http/routes/campaigns.ts'
+import { contactRoutes } from '../http/routes/contacts.ts'
+import { venueRoutes } from '../http/routes/venues.ts'
 import { clientRoutes } from '../http/routes/clients.ts'
+import { creditRoutes } from '../http/routes/credit.ts'
+import { duplicateRoutes } from '../http/routes/duplicates.ts'
 import { dutyRoutes } from '../http/routes/duties.ts'
 import { enrolmentRoutes } from '../http/routes/enrolments.ts'
 import { eventCatalogueRoutes, webhookOperations } from '../http/routes/event-catalogue.ts'
 import { eventRoutes } from '../http/routes/events.ts'
+import { keyedPosts } from '../http/keyed-posts.ts'
 import { healthRoutes } from '../http/routes/health.ts'
+import { exportRoutes } from '../http/routes/exports.ts'
+import { householdRoutes } from '../http/routes/households.ts'
+import { importRoutes } from '../http/routes/imports.ts'
 import { itemRoutes } from '../http/routes/items.ts'
 import { meRoutes } from '../http/routes/me.ts'
+import { myWorkRoutes } from '../http/routes/my-work.ts'
 import { metricsRoutes, metricsServer } from '../http/routes/metrics.ts'
 import { nodeRoutes } from '../http/routes/nodes.ts'
 import { notificationRoutes } from '../http/routes/notifications.ts'
 import { oauthRoutes } from '../http/routes/oauth.ts'
 import { policyRoutes } from '../http/routes/policies.ts'
+import { open311Routes } from '../http/routes/open311.ts'
 import { operationRoutes } from '../http/routes/operations.ts'
 import { organisationRoutes } from '../http/routes/organisations.ts'
 import { peopleRoutes } from '../http/routes/people.ts'
+import { privacyRoutes } from '../http/routes/privacy.ts'
 import { quietHoursRoutes } from '../http/routes/quiet-hours.ts'
 import { requestRoutes } from '../http/routes/requests.ts'
 import { robotRoutes } from '../http/routes/robots.ts'
+import { securityRoutes } from '../http/routes/security.ts'
 import { skillRoutes } from '../http/routes/skills.ts'
+import { statsRoutes } from '../http/routes/stats.ts'
 import { streamRoutes } from '../http/routes/stream.ts'
+import { totpRoutes } from '../http/routes/totp.ts'
+import { visitRoutes } from '../http/routes/visits.ts'
 import { wallRoutes } from '../http/routes/wall.ts'
 import { webhookRoutes } from '../http/routes/webhooks.ts'
 import { openBackend, type Backend } from '../jobs/backend.ts'
 import { startSender } from '../jobs/deliver.ts'
 import { openJobs } from '../jobs/enqueue.ts'
+import { ledgerKeeper } from '../jobs/erasure-ledger.ts'
 import { startLoops } from '../jobs/loops.ts'
 import { QUEUES } from '../jobs/queues.ts'
+import { openRateCounter } from '../jobs/rate-counter.ts'
 import { startRobots } from '../jobs/robots.ts'
 import { startWorkers } from '../jobs/worker.ts'
 import { openEgress, type Egress } from '../outside/egress.ts'
+import { openLedgerFile, type LedgerFile } from '../outside/erasure-ledger.ts'
 import { openImages } from '../outside/image.ts'
+import { openJsonReader } from '../outside/json-reader.ts'
 import { openMetrics, type Metrics } from '../outside/metrics.ts'
 import { openRobots } from '../outside/robots.ts'
 import { spool } from '../outside/spool.ts'
 import { openStorage, type Storage } from '../outside/storage.ts'
+import { tableStream } from '../outside/table-stream.ts'
 import { workbooks } from '../outside/workbook.ts'
 import { Problem } from '../domain/problems.ts'
+import { isSomeonesOrigin } from '../service/cors-origins.ts'
 import { openDatabase, type Db } from '../service/db.ts'
 import { figures } from '../service/figures.ts'
 import { assertReadsChinese, lifeSigns } from '../service/health.ts'
@@ -54,6 +78,7 @@ import { Lockout } from '../service/lockout.ts'
 import { Turns } from '../service/turns.ts'
 import { Failure, type Config } from './config.ts'
 import { keyringFrom } from './keyring-file.ts'
+import { unlistenable } from './listening.ts'
 import type { Stoppable } from './run.ts'
 
 /** What both doors stand on. */
@@ -77,7 +102,7 @@ export const logger = ({ LOG_LEVEL }: Config): Logger =>
 export async function openHouse(config: Config, log: Logger): Promise<House> {
   const { DATABASE_URL: databaseUrl, WISHWALL_KEYRING: keyring, WISHWALL_KEYRING_FILE: keyringFile } = config
   if (databaseUrl === undefined) throw new Failure('DATABASE_URL is not set; `wish-wall start` runs everything on an embedded PostgreSQL')
-  return furnish({ config, log, databaseUrl, keyring: await failing(keyringFrom({ keyring, keyringFile })) })
+  return furnish({ config, log, databaseUrl, keyring: await failing(keyringFrom({ keyring, keyringFile }, undefined, (why) => log.error({ why }, 'keyring file not read again'))) })
 }
 
 export async function furnish({ config, log, databaseUrl, keyring }: Pick<House, 'config' | 'log' | 'databaseUrl' | 'keyring'>): Promise<House> {
@@ -90,10 +115,12 @@ export async function furnish({ config, log, databaseUrl, keyring }: Pick<House,
 
 export const databaseOf = (house: House): Stoppable => ({ stop: () => house.db.close() })
 
+const waysOut = ({ WISHWALL_ALLOW_LOOPBACK_WEBHOOKS: allowLoopback, WISHWALL_WEBHOOK_ALLOW_CIDRS: allowCidrs, WISHWALL_WEBHOOK_CA_FILE: caFile }: Config) => ({ allowLoopback, allowCidrs, caFile })
+
 /** The way out for webhooks. @throws Failure for a range or a file that is none */
-function egressOf({ WISHWALL_ALLOW_LOOPBACK_WEBHOOKS: allowLoopback, WISHWALL_WEBHOOK_ALLOW_CIDRS: allowCidrs, WISHWALL_WEBHOOK_CA_FILE: caFile }: Config): Egress {
+function egressOf(config: Config): Egress {
   try {
-    return openEgress({ allowLoopback, allowCidrs, caFile })
+    return openEgress(waysOut(config))
   } catch (error) {
     throw new Failure('WISHWALL_WEBHOOK_ALLOW_CIDRS or WISHWALL_WEBHOOK_CA_FILE: not ranges, or not a file of certificates', { cause: error })
   }
@@ -111,31 +138,44 @@ export async function storageOf(config: Config): Promise<Storage> {
   }))
 }
 
+/** The file of the erasure ledger. */
+export const ledgerOf = ({ WISHWALL_ERASURE_LEDGER: file, WISHWALL_DATA: data }: Config, path = file ?? join(data, 'erasures.jsonl')): LedgerFile => openLedgerFile(resolve(path))
+
 /** Pictures that one process decodes at once. */
 const DECODED_AT_ONCE = 2
 
 /** The HTTP door, not yet listening. */
 export function buildApi({ config, log, db, keyring, files, metrics }: Pick<House, 'config' | 'log' | 'db' | 'keyring' | 'files' | 'metrics'>, { checkAnswers = false } = {}): FastifyInstance {
   const egress = egressOf(config)
-  const deps = { db, keyring, egress, robots: openRobots({ egress, hosts: config.WISHWALL_ROBOT_HOSTS }), clock: Date.now, lockout: new Lockout() }
+  const reader = openJsonReader(waysOut(config))
+  const deps = { db, keyring, egress, robots: openRobots({ egress, hosts: config.WISHWALL_ROBOT_HOSTS }), clock: Date.now, lockout: new Lockout((by) => log.warn({ by }, 'locked out after failed logins')), readJson: reader.read }
+  const shared = config.REDIS_URL === undefined ? undefined : openRateCounter(config.REDIS_URL, log)
   const app = buildApp({
     log,
     webhooks: webhookOperations,
     trustedProxies: config.WISHWALL_TRUSTED_PROXIES,
+    limits: {
+      credential: config.WISHWALL_RATE_PER_MINUTE, anonymous: config.WISHWALL_RATE_ANONYMOUS_PER_MINUTE, failures: config.WISHWALL_RATE_FAILURES_PER_MINUTE, shared,
+    },
+    isAllowedOrigin: (origin) => isSomeonesOrigin(db, origin),
     answered: metrics?.answered,
     checkAnswers,
     routes: [
-      authentication(deps),
+      authentication(deps), keyedPosts(deps),
       healthRoutes(deps), oauthRoutes({ ...deps, passwordGrant: config.WISHWALL_PASSWORD_GRANT }), meRoutes(deps),
-      requestRoutes(deps), notificationRoutes(deps), wallRoutes(deps), nodeRoutes(deps), organisationRoutes(deps), itemRoutes(deps), policyRoutes(deps), eventRoutes(deps), streamRoutes(deps),
+      requestRoutes(deps), bulkRoutes(deps), duplicateRoutes(deps), myWorkRoutes(deps), notificationRoutes(deps), wallRoutes(deps), nodeRoutes(deps), organisationRoutes(deps), itemRoutes(deps), policyRoutes(deps), eventRoutes(deps), streamRoutes(deps),
       webhookRoutes(deps), eventCatalogueRoutes, robotRoutes(deps), quietHoursRoutes(deps),
-      calendarRoutes({ ...deps, workbooks }), operationRoutes(deps),
-      peopleRoutes(deps), dutyRoutes(deps), enrolmentRoutes(deps), clientRoutes(deps), skillRoutes(deps), candidateRoutes(deps),
+      calendarRoutes({ ...deps, workbooks }), operationRoutes(deps), open311Routes(deps),
+      peopleRoutes(deps), totpRoutes(deps), securityRoutes(deps), privacyRoutes(deps), auditRoutes(deps), dutyRoutes(deps), enrolmentRoutes(deps), clientRoutes(deps), skillRoutes(deps), candidateRoutes(deps),
+      statsRoutes(deps), creditRoutes(deps), contactRoutes(deps), venueRoutes(deps), campaignRoutes(deps),
+      householdRoutes(deps), visitRoutes(deps), importRoutes({ ...deps, workbooks, spool }), exportRoutes({ ...deps, tables: tableStream }),
       attachmentRoutes({ ...deps, files, spool, images: openImages(), turns: new Turns(DECODED_AT_ONCE), quotaMib: config.WISHWALL_QUOTA_MIB }),
     ],
   })
   if (metrics && config.METRICS_TOKEN !== undefined) app.register(metricsRoutes({ metrics, token: config.METRICS_TOKEN }))
+  app.addHook('onClose', async () => reader.close())
   app.addHook('onClose', () => deps.egress.close())
+  app.addHook('onClose', async () => shared?.close())
   return app
 }
 
@@ -163,20 +203,6 @@ export async function startMetrics({ config: { HOST: host, METRICS_PORT: port, M
   log.info({ port: (server.address() as AddressInfo).port }, 'metrics')
 }
 
-/** Says at once what would be found out only after all else is up. */
-export async function portFree({ HOST: host, PORT: port }: Config): Promise<void> {
-  const probe = createServer().listen({ host, port })
-  await once(probe, 'listening').catch((error: unknown) => { throw unlistenable(error, { HOST: host, PORT: port }) })
-  probe.close()
-  await once(probe, 'close')
-}
-
-function unlistenable(error: unknown, { HOST: host, PORT: port }: Pick<Config, 'HOST' | 'PORT'>, variable = 'PORT'): unknown {
-  const { code } = error as NodeJS.ErrnoException
-  if (code === 'EADDRINUSE') return new Failure(`port ${port} on ${host} is in use; set ${variable} to another one`)
-  return code?.startsWith('E') ? new Failure(`cannot listen on ${host}:${port} (${code})`) : error
-}
-
 /** Where a robot's message leads. */
 const linkOf = ({ WISHWALL_REQUEST_LINK: link, HOST: host, PORT: port }: Config): string => link ?? `http://${host}:${port}/v1/requests/{number}`
 
@@ -197,7 +223,8 @@ export async function startWorker({ config, backend, db, keyring, files, metrics
   started({ stop: () => robots.stop() })
   const workers = startWorkers({ backend, queues: QUEUES, deps: { db, sender, alive: life.roundTrip }, log, isPermanent: (error) => error instanceof Problem, ...(metrics && { wentRound: metrics.wentRound }) })
   started({ stop: () => workers.stop(5_000) })
-  const loops = startLoops({ db, jobs, sender, robots, files, log, metrics, seen: life.seen })
+  const ledger = ledgerKeeper({ db, file: ledgerOf(config), log })
+  const loops = startLoops({ db, keyring, jobs, sender, robots, files, ledger, log, metrics, seen: life.seen })
   started({ stop: async () => {
     await loops.stop()
     await life.gone()

@@ -4,6 +4,7 @@ import type { Scope } from '../domain/scopes.ts'
 import { personActor } from '../service/actors.ts'
 import { createClient } from '../service/clients.ts'
 import { inTenant, type Db } from '../service/db.ts'
+import type { Files } from '../service/attachments.ts'
 import type { Keyring } from '../service/keyring.ts'
 import { createOrganisation } from '../service/organisations.ts'
 import { affiliate } from '../service/affiliations.ts'
@@ -16,9 +17,12 @@ import { createNodes } from '../service/tree.ts'
 import { players, type Who } from './demo/cast.ts'
 import { EXAMPLES } from './demo/examples.ts'
 import { ORGANISATIONS, type OrganisationCode } from './demo/organisations.ts'
+import { remember } from './demo/history.ts'
 import { COMPOUND, PLACES, STREET, STREET_NAME } from './demo/places.ts'
 import { SERVICES } from './demo/services.ts'
-import { play } from './demo/story.ts'
+import { begun, boards } from './demo/neighbourhood.ts'
+import { shelfOf } from './demo/photos.ts'
+import { play, type Stage } from './demo/story.ts'
 import { WISHES } from './demo/wishes.ts'
 
 /** What scripts and people need to call the demo: written to `demo.json`, printed in the banner. */
@@ -32,10 +36,36 @@ export interface DemoFile {
 const SCOPES: Scope[] = ['requests:read', 'requests:write', 'events:read', 'directory:read']
 
 /**
- * 银雀山街道 for trying things out: places, organisations, people with new passwords, one app, and some eighty requests
- * in every state that the verbs reach. For a database without a tenant.
+ * 银雀山街道 for trying things out: places, organisations, people with new passwords, one app, a month that is over, and
+ * some eighty requests in every state that the verbs reach. For a database without a tenant.
+ * @param open connections whose clock is so many hours behind: the street itself is older than what happened in it
  */
-export async function seedDemo({ db, keyring }: { db: Db; keyring: Keyring }): Promise<DemoFile> {
+export async function seedDemo({ open, keyring, files }: { open: (hoursBehind: number) => Db; keyring: Keyring; files: Files }): Promise<DemoFile> {
+  const on = <T>(daysAgo: number, run: (db: Db) => Promise<T>): Promise<T> => during(open(daysAgo * 24), run)
+  const { street, ...seeded } = await on(FOUNDED_DAYS_AGO, (db) => found(db, keyring))
+  await inTenant(street, async () => {
+    const stage = { ...seeded.stage, shelf: shelfOf({ files, keyring }) }
+    await remember(stage, on)
+    await on(0, async (db) => {
+      await boards({ ...stage, db }, keyring)
+      await play({ ...stage, db }, [...Object.values(EXAMPLES), ...WISHES, ...SERVICES])
+    })
+  })
+  return seeded.demo
+}
+
+const FOUNDED_DAYS_AGO = 40
+
+async function during<T>(db: Db, run: (db: Db) => Promise<T>): Promise<T> {
+  try {
+    return await run(db)
+  } finally {
+    await db.close()
+  }
+}
+
+/** The street, and who is in it. */
+async function found(db: Db, keyring: Keyring) {
   const { id, rootId } = await createTenant(db, { code: STREET, name: STREET_NAME })
   return inTenant(id, async () => {
     const [nodes, people, client] = await Promise.all([
@@ -43,12 +73,13 @@ export async function seedDemo({ db, keyring }: { db: Db; keyring: Keyring }): P
     ])
     await giveDuties(db, people, nodes, await makeOrganisations(db))
     await putPolicy(db, ASKS_BEFORE_STRANGERS_COME, SYSTEM)
-    await playStories(db, people, client.id)
-    return {
+    await begun(db)
+    const demo: DemoFile = {
       baseUrl: '',
       clients: [{ clientId: 'demo-app', clientSecret: client.clientSecret, scopes: SCOPES }],
       people: credentials(people, nodes),
     }
+    return { street: id, demo, stage: await cast(db, people, client.id) }
   })
 }
 
@@ -91,14 +122,13 @@ async function giveDuties(db: Db, people: People, nodes: Nodes, organisations: M
   }))
 }
 
-async function playStories(db: Db, people: People, clientId: string): Promise<void> {
+async function cast(db: Db, people: People, clientId: string): Promise<Omit<Stage, 'db' | 'shelf'>> {
   const actors = new Map<Who | 'app', Actor>([['app', { kind: 'app', clientId }]])
   await Promise.all([...people].map(async ([who, { id }]) => {
     const actor = await personActor(db, id, null)
     if (actor) actors.set(who, actor)
   }))
-  const stage = { db, actor: (who: Who | 'app') => known(actors, who), id: (who: Who) => known(people, who).id }
-  await play(stage, [...Object.values(EXAMPLES), ...WISHES, ...SERVICES])
+  return { actor: (who: Who | 'app') => known(actors, who), id: (who: Who) => known(people, who).id }
 }
 
 const credentials = (people: People, nodes: Nodes): DemoFile['people'] =>

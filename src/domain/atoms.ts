@@ -6,8 +6,8 @@ import { says, type Says } from './problems.ts'
  * silently change (lone surrogates), and prints a plain JSON schema. Objects are `z.strictObject` everywhere.
  */
 
-/** `params` carries both languages to the edge, which alone knows the caller's. */
-const otherwise = (words: Says) => ({ params: words, abort: true })
+/** `params` carries both languages to the edge, which alone knows the caller's. For checks of every sort, `regex` too. */
+export const otherwise = (words: Says) => ({ params: words, abort: true })
 
 /** With the u flag a surrogate pair is one character, so this finds lone ones only. */
 const LONE_SURROGATE = /\p{Surrogate}/u
@@ -33,7 +33,8 @@ const INT4 = 2_147_483_647
 /** A whole number that fits a PostgreSQL integer. */
 export const int4 = ({ min = -INT4 - 1, max = INT4 }: { min?: number; max?: number } = {}) => z.int().min(min).max(max)
 
-export const uuid = z.uuid().toLowerCase()
+/** Aborts, so that in a union with a code it is the code's words that are heard. */
+export const uuid = z.uuid({ abort: true }).toLowerCase()
 
 const CODE = /^[A-Za-z0-9][A-Za-z0-9._-]*$/
 const CODE_WORDS = says('只能含字母、数字、点、横线和下划线，以字母或数字开头', 'Letters, digits, dot, dash and underscore only, starting with a letter or digit')

@@ -66,7 +66,8 @@ export function spans(events: readonly Happened[], until: Date): Span[] {
 
 const same = (a: Span, b: Span): boolean => a.waitsFor === b.waitsFor && a.path === b.path && a.parties.join() === b.parties.join()
 
-function partiesAfter(parties: string[], { verb, toState, data }: Happened): string[] {
+/** Who has the work after an event, by whom it names: persons, or organisations. */
+export function partiesAfter(parties: string[], { verb, toState, data }: Happened): string[] {
   const named = (value: unknown): string[] => (typeof value === 'string' ? [value] : [])
   switch (verb) {
     case 'dispatch':

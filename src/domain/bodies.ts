@@ -1,5 +1,8 @@
 import { z } from 'zod'
 import { code, instant, int4, phone, text, uuid } from './atoms.ts'
+import { cardText } from './contacts.ts'
+import { CRS, latitude, longitude } from './coordinates.ts'
+import { answersSchema } from './form.ts'
 import type { VerbName } from './machine.ts'
 import { says } from './problems.ts'
 import { limitSchema } from './limit.ts'
@@ -38,11 +41,25 @@ const consent = z.strictObject({
   at: instant.optional().describe('同意的时间；缺省为现在'),
 })
 
+const form = answersSchema.optional().describe('按服务项目的表单填写，字段见 GET /v1/items/{code}')
+
+const location = z.strictObject({
+  address: text({ max: 200 }).optional().describe('地址'),
+  lng: longitude.optional().describe('经度，度'),
+  lat: latitude.optional().describe('纬度，度'),
+  crs: z.enum(CRS).optional().describe('坐标系：wgs84（GPS），gcj02（微信、腾讯、高德），bd09（百度）；写坐标必写'),
+}).refine(({ address, lng }) => address !== undefined || lng !== undefined, { params: says('地址和坐标至少写一项', 'Give an address or coordinates') })
+  .refine(({ lng, lat, crs }) => (lng === undefined) === (lat === undefined) && (lng === undefined) === (crs === undefined),
+    { params: says('lng、lat、crs 须同时写', 'lng, lat and crs go together'), path: ['crs'] })
+  .meta({ examples: [{ address: '银雀华府3号楼1单元门口', lng: 118.3412, lat: 35.0541, crs: 'gcj02' }] })
+
 export const FileBody = z.strictObject({
   item: code.describe('服务菜单代码，见 GET /v1/items'),
   title: text({ max: 100 }).describe('标题'),
   description: text({ max: 4000, multiline: true }).optional().describe('详细说明'),
   node: idOrCode.describe('发生地点：节点 id 或代码，见 GET /v1/nodes'),
+  location: location.optional().describe('具体位置；一律换算为 WGS84 保存，只有看得到详细说明的人看得到'),
+  form,
   source: z.enum(SOURCES).optional().describe('来源渠道'),
   collectedAt: instant.optional().describe('收集时间（信报箱、走访），可早于点单时间'),
   filer: someone.optional().describe('代点：点单人 id，或没有账号的人的姓名和联系方式；缺省为调用者本人'),
@@ -59,6 +76,8 @@ export const FileBody = z.strictObject({
   }).optional().describe('即办件：工作人员当场办结，一次提交完成点单、受理、办结'),
   attachments,
   externalRef: text({ max: 64 }).optional().describe('第三方系统自己的单号；每个应用内永久唯一'),
+  card: cardText.optional().describe('连心卡或公示牌二维码中的 card：卡上的人即为首问责任人（保密件除外）'),
+  campaign: idOrCode.optional().describe('所属专项行动：id 或代码'),
 })
 
 const Rating = {
@@ -75,7 +94,7 @@ export const BODIES = {
   accept: z.strictObject({ item: code.optional(), node: idOrCode.optional(), grade: z.enum(GRADES).optional(), note }),
   reject: z.strictObject({ reason: reason(['out_of_scope', 'duplicate', 'unverifiable', 'unlawful', 'other']), note }),
   return: z.strictObject({ reason: reason(['incomplete', 'unclear', 'wrong_item', 'other']), note }),
-  resubmit: z.strictObject({ title: text({ max: 100 }).optional(), description: text({ max: 4000, multiline: true }).optional(), attachments, for: actFor, note }),
+  resubmit: z.strictObject({ title: text({ max: 100 }).optional(), description: text({ max: 4000, multiline: true }).optional(), form, attachments, for: actFor, note }),
   amend: z.strictObject({
     item: code.optional().describe('服务菜单代码'),
     node: idOrCode.optional().describe('发生地点'),
@@ -112,9 +131,9 @@ export const BODIES = {
   }),
   'grant-return': answer,
   'deny-return': refusal,
-  adjudicate: z.union([
-    z.strictObject({ decision: z.literal('keep'), note }).meta({ title: '维持' }),
-    z.strictObject({ decision: z.literal('reassign'), to: idOrCode.describe('改由谁承办'), note }).meta({ title: '另行指定' }),
+  adjudicate: z.discriminatedUnion('decision', [
+    z.strictObject({ decision: z.literal('keep'), note }).meta({ id: 'AdjudicateKeep', title: '维持' }),
+    z.strictObject({ decision: z.literal('reassign'), to: idOrCode.describe('改由谁承办'), note }).meta({ id: 'AdjudicateReassign', title: '另行指定' }),
   ]),
   respond: z.strictObject({ for: actFor, note }),
   record: z.strictObject({

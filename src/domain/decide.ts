@@ -204,7 +204,7 @@ export function messageOf(event: EventRow, { request, item, node }: Facts): Mess
   return {
     requestId: event.requestId, seq: event.seq, type: eventType(event.verb), at: event.at, path: event.path,
     payload: {
-      number: request.number, kind: request.kind, item: item.code, from: event.fromState === 'none' ? null : event.fromState,
+      number: request.number, kind: request.kind, item: isSecret(request) ? 'confidential' : item.code, from: event.fromState === 'none' ? null : event.fromState,
       state: event.toState, version: event.seq, cycle: event.cycle,
       // A confidential matter tells its community and no more.
       node: isSecret(request) ? (request.path.split('/')[1] || null) : node.code,

@@ -1,11 +1,17 @@
 import { CLAIMER_KINDS } from './actor.ts'
-import { STATES, STATE_NAMES, STEPS, VERB_NAMES, VERBS, eventType, isFinal, triples } from './machine.ts'
+import { STATES, STATE_NAMES, STEPS, VERB_NAMES, VERBS, eventType, isFinal, triples, type VerbName } from './machine.ts'
 import { ASK_KINDS, CONSENT_PURPOSES, GRADES, KINDS, RESULTS, SATISFACTION, SOLVED, SOURCES, TARGET_GROUPS } from './request.ts'
 
 /** Texts derived from the machine; `bin/generate` writes them, CI fails when a written one is stale. */
 
 /** Every event type there is, with the verb it comes from. */
 export const EVENT_TYPES = VERB_NAMES.map((verb) => ({ type: eventType(verb), verb, zh: VERBS[verb].zh, says: VERBS[verb].says }))
+
+/** ask-return → AskReturn. */
+export const pascal = (verb: VerbName): string => verb.split('-').map((word) => word[0]!.toUpperCase() + word.slice(1)).join('')
+
+/** ask-return → askReturnRequest: a verb's operation in the API. */
+export const operationOf = (verb: VerbName): string => `${pascal(verb)[0]!.toLowerCase()}${pascal(verb).slice(1)}Request`
 
 /** The state picture. Edges between the same two states share an arrow. */
 export function mermaid(): string {

@@ -1,10 +1,12 @@
 import { capacity, SYSTEM, type Actor } from './actor.ts'
 import type { Body } from './bodies.ts'
 import { authorOf, decide, messageOf } from './decide.ts'
+import { toWgs84, writtenPoint } from './coordinates.ts'
 import { moved } from './deadlines.ts'
 import { Problem, says } from './problems.ts'
 import { consentsOf } from './rules/intake.ts'
-import type { Decision, EventRow, Facts, RequestRow } from './request.ts'
+import type { Decision, EventRow, Facts, RequestRow, TextRow } from './request.ts'
+import { isSecret } from './secret.ts'
 
 /** What filing needs to know: the node it is for, the item's current version and its policy. */
 export type FilingFacts = Pick<Facts, 'now' | 'node' | 'compound' | 'item' | 'policy' | 'calendar'> & {
@@ -14,7 +16,7 @@ export type FilingFacts = Pick<Facts, 'now' | 'node' | 'compound' | 'item' | 'po
   level: string
   policyId: string
   /** Whom the input names; a person described becomes one on record in the same commit. */
-  parties?: Partial<Pick<RequestRow, 'filerId' | 'beneficiaryId' | 'guardianId' | 'respondentId' | 'respondentOrganisationId'>>
+  parties?: Partial<Pick<RequestRow, 'filerId' | 'beneficiaryId' | 'guardianId' | 'respondentId' | 'respondentOrganisationId' | 'firstContactId' | 'campaignId'>>
 }
 
 /**
@@ -28,6 +30,7 @@ export function decideFiling(filing: FilingFacts, input: Body<'file'>, actor: Ac
   const forAnother = input.filer !== undefined && !(actor.kind === 'person' && actor.id === parties.filerId)
   if (forAnother && !duty) throw new Problem('forbidden', { errors: [{ pointer: '/filer', message: says('只有负责该地点的工作人员可以代点', 'Only staff responsible for this node may file for others') }] })
   if (input.resolvedOnSpot && !duty) throw new Problem('forbidden', { errors: [{ pointer: '/resolvedOnSpot', message: says('只有负责该地点的工作人员可以当场办结', 'Only staff responsible for this node may resolve on the spot') }] })
+  if (input.resolvedOnSpot && filing.item.review) throw new Problem('validation-failed', { errors: [{ pointer: '/resolvedOnSpot', code: 'value', message: says('须审核的事项不能当场办结', 'What is reviewed is never resolved on the spot') }] })
   const byStaff = duty !== undefined && (forAnother || input.resolvedOnSpot !== undefined)
   const request = requestRow(filing, input, actor, byStaff)
   const event: EventRow = {
@@ -51,6 +54,7 @@ export function decideFiling(filing: FilingFacts, input: Body<'file'>, actor: Ac
     texts: [
       { requestId: id, seq: 1, field: 'title', body: input.title },
       ...(input.description === undefined ? [] : [{ requestId: id, seq: 1, field: 'description' as const, body: input.description }]),
+      ...placeTexts(input.location).map((text) => ({ requestId: id, seq: 1, ...text })),
     ],
   }
   if (input.resolvedOnSpot) {
@@ -58,7 +62,16 @@ export function decideFiling(filing: FilingFacts, input: Body<'file'>, actor: Ac
     const { outcome, result } = input.resolvedOnSpot
     return onItsWay(followedBy(accepted, decide('complete', { ...accepted.after, onTheSpot: true }, { outcome, result }, actor)))
   }
-  return filing.policy.autoAccept ? followedBy(filed, decide('accept', after, {}, SYSTEM)) : filed
+  return filing.policy.autoAccept && !filing.item.review ? followedBy(filed, decide('accept', after, {}, SYSTEM)) : filed
+}
+
+/** Where exactly says much about a person: it lies among the words, and goes with them. */
+function placeTexts(location: Body<'file'>['location']): Pick<TextRow, 'field' | 'body'>[] {
+  const { address, lng, lat, crs } = location ?? {}
+  return [
+    ...(address === undefined ? [] : [{ field: 'address' as const, body: address }]),
+    ...(lng === undefined || lat === undefined || crs === undefined ? [] : [{ field: 'position' as const, body: writtenPoint(toWgs84({ lng, lat }, crs)) }]),
+  ]
 }
 
 const onItsWay = (decision: Decision): Decision => {
@@ -86,6 +99,11 @@ export function followedBy(first: Decision, second: Decision): Decision {
   }
 }
 
+/** 首问 by 连心卡 (S4): who is on the card, unless it is he who files, or it is about him, or nobody may know of it. */
+function firstByCard(kind: RequestRow['kind'], { confidential = false }: Body<'file'>, { firstContactId = null, filerId, respondentId }: NonNullable<FilingFacts['parties']>, self: string | null): string | null {
+  return isSecret({ kind, confidential }) || firstContactId === (filerId ?? self) || firstContactId === respondentId ? null : firstContactId
+}
+
 function requestRow({ id, number, item, policyId, node, path, now, parties = {} }: FilingFacts, input: Body<'file'>, actor: Actor, byStaff: boolean): RequestRow {
   const self = actor.kind === 'person' ? actor.id : null
   return {
@@ -96,12 +114,13 @@ function requestRow({ id, number, item, policyId, node, path, now, parties = {} 
     beneficiaryId: parties.beneficiaryId ?? null,
     guardianId: parties.guardianId ?? null,
     // 首问责任制: whoever took it down. Filed by the resident, it is who accepts it.
-    firstContactId: byStaff ? self : null,
+    firstContactId: byStaff ? self : firstByCard(item.kind, input, parties, self),
     respondentId: parties.respondentId ?? null,
     respondentOrganisationId: parties.respondentOrganisationId ?? null,
     leadId: null,
+    campaignId: parties.campaignId ?? null,
     grade: input.grade ?? item.grade,
-    source: input.source ?? (byStaff ? 'staff' : 'app'),
+    source: input.source ?? (input.card !== undefined ? 'card' : byStaff ? 'staff' : 'app'),
     targetGroup: input.targetGroup ?? null,
     confidential: input.confidential ?? false,
     externalRef: input.externalRef ?? null,

@@ -1,4 +1,6 @@
 import { z } from 'zod'
+import { otherwise } from './atoms.ts'
+import { says } from './problems.ts'
 
 /**
  * A time limit as a policy states it: whole amount and unit, for example `5wd`.
@@ -22,28 +24,29 @@ const LONGEST = {
 // One spelling per limit: no sign, no fraction, no leading zero, so equal limits compare as text.
 const PATTERN = /^([1-9]\d{0,6})(wd|d|wh|wm|h|m)$/
 
-const MALFORMED =
-  '时限为正整数加单位：wd 工作日、d 自然日、wh 工作小时、wm 工作分钟、h 小时、m 分钟，例如 5wd / ' +
-  'a limit is a positive whole number and a unit: wd, d, wh, wm, h or m, for example 5wd'
+const MALFORMED = says(
+  '时限为正整数加单位：wd 工作日、d 自然日、wh 工作小时、wm 工作分钟、h 小时、m 分钟，例如 5wd',
+  'A limit is a positive whole number and a unit: wd, d, wh, wm, h or m, for example 5wd',
+)
 
 const CEILINGS = Object.entries(LONGEST).map(([unit, most]) => `${most}${unit}`)
-const TOO_LONG = `时限最长约两年 / a limit is at most about two years: ${CEILINGS.join(', ')}`
+const TOO_LONG = says(`时限最长约两年：${CEILINGS.join('、')}`, `A limit is at most about two years: ${CEILINGS.join(', ')}`)
 
 /** Accepts a {@link Limit}; refuses other spellings and anything longer than about two years. */
 export const limitSchema = z
   .string()
-  .regex(PATTERN, { error: MALFORMED, abort: true })
-  .refine((text): text is Limit => isShort(read(text)), { error: TOO_LONG })
-  .describe('时限 / time limit: 5wd 工作日, 7d 自然日, 8wh 工作小时, 480wm 工作分钟, 24h, 30m')
+  .regex(PATTERN, otherwise(MALFORMED))
+  .refine((text): text is Limit => isShort(read(text)), otherwise(TOO_LONG))
+  .describe('时限：5wd 工作日，7d 自然日，8wh 工作小时，480wm 工作分钟，24h 小时，30m 分钟')
 
 /**
  * The amount and unit of a limit.
- * @throws RangeError with the message of {@link limitSchema} when it would refuse the text.
+ * @throws RangeError with the English words of {@link limitSchema} when it would refuse the text.
  */
 export function parseLimit(text: string): { amount: number; unit: LimitUnit } {
   const limit = read(text)
-  if (limit === undefined) throw new RangeError(`${MALFORMED}: ${JSON.stringify(text)}`)
-  if (!isShort(limit)) throw new RangeError(`${TOO_LONG}: ${JSON.stringify(text)}`)
+  if (limit === undefined) throw new RangeError(`${MALFORMED.en}: ${JSON.stringify(text)}`)
+  if (!isShort(limit)) throw new RangeError(`${TOO_LONG.en}: ${JSON.stringify(text)}`)
   return limit
 }
 

@@ -17,8 +17,12 @@ export { STATES, STEPS, type OnDue, type State, type Step } from './states.ts'
  */
 export const VERBS = { ...INTAKE, ...WALL, ...DISPATCH, ...HANDLING, ...ASKS, ...CLOSING, ...MERGING, ...CHASING } as const satisfies Record<string, Verb>
 
-/** What a duty confers. Which duty (role) confers which capability is tenant data. `approve` answers asks, one level up. */
-export const CAPABILITIES = ['view', 'file_for', 'dispatch', 'publish', 'handle', 'approve', 'follow_up', 'supervise', 'administer'] as const
+/**
+ * What a duty confers. Which duty (role) confers which capability is tenant data. `approve` answers asks, one level up.
+ * 三员 (GB/T 22239): `configure` keeps places, menu, rules and apps, `secure` accounts, duties and keys, `audit` reads what was
+ * done; `administer`, where one person does it all, is the first two.
+ */
+export const CAPABILITIES = ['view', 'file_for', 'dispatch', 'publish', 'handle', 'approve', 'follow_up', 'supervise', 'administer', 'configure', 'secure', 'audit'] as const
 export type Capability = (typeof CAPABILITIES)[number]
 
 /**

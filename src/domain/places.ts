@@ -1,9 +1,20 @@
-import { capacity, type Actor } from './actor.ts'
+import { capacity, type Actor, type PersonActor } from './actor.ts'
+import type { Capability } from './machine.ts'
 import { Problem, says } from './problems.ts'
 import type { Settings } from './settings.ts'
 
-/** May add and retire what lies at or under the node: places, organisations, duties, policies. */
-export const administers = (actor: Actor, path: string): boolean => actor.kind === 'system' || capacity(actor, 'administer', path) !== undefined
+/** May add and retire what lies at or under the node: places, organisations, menu, policies. */
+export const administers = (actor: Actor, path: string): boolean => holdsEither(actor, ['administer', 'configure'], path)
+
+/** May open and close accounts, give duties, hand out keys, lift lock-outs at or under the node. */
+export const secures = (actor: Actor, path: string): boolean => holdsEither(actor, ['administer', 'secure'], path)
+
+/** The trees that a person administers. */
+export const administeredTrees = ({ duties }: PersonActor): string[] =>
+  duties.filter(({ organisationId, capabilities }) => organisationId === null && (capabilities.includes('administer') || capabilities.includes('configure'))).map(({ path }) => path)
+
+const holdsEither = (actor: Actor, capabilities: readonly Capability[], path: string): boolean =>
+  actor.kind === 'system' || capabilities.some((capability) => capacity(actor, capability, path) !== undefined)
 
 /**
  * A place lies under one of a coarser level. Levels may be left out (a 大院 without buildings, a unit straight under a

@@ -37,6 +37,8 @@ export const PROBLEMS = {
   'token-invalid': { kind: 'unauthenticated', zh: '登录已失效，请重新登录', en: 'The token is invalid or has expired' },
   forbidden: { kind: 'forbidden', zh: '没有权限', en: 'Not permitted' },
   'password-change-required': { kind: 'forbidden', zh: '请先修改一次性密码', en: 'Change the one-time password first' },
+  'second-factor-required': { kind: 'forbidden', zh: '请先启用动态口令', en: 'Enrol a second factor first' },
+  'person-not-registered': { kind: 'forbidden', zh: '统一身份认证通过，但此人在本系统没有账号', en: 'Known to the issuer, but without an account here' },
   'not-verified': { kind: 'forbidden', zh: '身份尚未核实，不能认领', en: 'Only verified members may claim' },
   'own-wish': { kind: 'forbidden', zh: '不能认领自己的心愿', en: 'Nobody may claim their own wish' },
 
@@ -48,9 +50,11 @@ export const PROBLEMS = {
   'target-unknown': { kind: 'unprocessable', zh: '没有找到派单对象', en: 'No such person or organisation to dispatch to' },
   'person-unknown': { kind: 'unprocessable', zh: '没有这个人', en: 'No such person' },
   'organisation-unknown': { kind: 'unprocessable', zh: '没有这个组织', en: 'No such organisation' },
+  'campaign-unknown': { kind: 'unprocessable', zh: '没有这个专项行动', en: 'No such campaign' },
   'role-unknown': { kind: 'unprocessable', zh: '没有这种职责', en: 'No such role' },
   'person-erased': { kind: 'gone', zh: '此人的个人信息已删除', en: 'The personal data of this person were erased' },
   'attachment-unknown': { kind: 'unprocessable', zh: '没有这个附件，或已经用过', en: 'No such attachment, or used already' },
+  'too-many': { kind: 'unprocessable', zh: '一次处理的点单太多，请缩小范围', en: 'Too many requests for one operation, narrow it down' },
   'cursor-unusable': { kind: 'gone', zh: '翻页位置已失效，请从头读取', en: 'The cursor is no longer usable, start again' },
 
   // how things stand
@@ -96,12 +100,20 @@ export const PROBLEMS = {
   'event-erased': { kind: 'gone', zh: '该事件已被删除，无法重新投递', en: 'The event was erased and cannot be sent again' },
   'already-enrolled': { kind: 'conflict', zh: '已报到，或已有同类报到', en: 'Enrolled already, or in another place of this kind' },
   'enrolment-decided': { kind: 'conflict', zh: '这件报到已经处理', en: 'This enrolment has been decided already' },
+  'campaign-closed': { kind: 'conflict', zh: '专项行动尚未开始或已结束', en: 'The campaign has not begun, or is over' },
   'client-revoked': { kind: 'conflict', zh: '应用已吊销', en: 'The app has been revoked' },
   'duty-held': { kind: 'conflict', zh: '此人在这段时间已担任该职责', en: 'The person holds this duty at that time already' },
   'duty-ended': { kind: 'conflict', zh: '该职责已结束', en: 'This duty has ended' },
+  'requests-open': { kind: 'conflict', zh: '还有未结案的点单', en: 'Requests of this person are still open' },
+  'on-duty': { kind: 'conflict', zh: '仍在任职，请先结束职责', en: 'Still on duty: end the duties first' },
+  'admins-separate': { kind: 'conflict', zh: '系统、安全、审计管理不得由一人兼任', en: 'Nobody is two of system, security and audit administrator' },
+  'totp-enrolled': { kind: 'conflict', zh: '已启用动态口令', en: 'A second factor is enrolled already' },
+  'totp-not-enrolled': { kind: 'conflict', zh: '没有待确认或已启用的动态口令', en: 'No second factor to confirm or take away' },
+  'issuer-unusable': { kind: 'unprocessable', zh: '无法使用该统一身份认证服务', en: 'This issuer cannot be used' },
   'no-account': { kind: 'conflict', zh: '此人没有账号', en: 'This person has no account' },
   'version-mismatch': { kind: 'precondition', zh: '版本不一致，请刷新后再试', en: 'The version does not match, reload and try again' },
   'idempotency-key-reused': { kind: 'unprocessable', zh: '同一 Idempotency-Key 用于不同的请求', en: 'This Idempotency-Key was used for another request' },
+  'client-id-reused': { kind: 'unprocessable', zh: '同一 clientId 用于不同的走访', en: 'This clientId was used for another visit' },
   'idempotency-in-flight': { kind: 'conflict', zh: '相同的请求正在处理', en: 'The same request is being processed' },
 
   // how we are

@@ -1,11 +1,13 @@
 import { z } from 'zod'
+import { otherwise } from './atoms.ts'
 import { nextWorkingTime, type Calendar } from './calendar.ts'
 import { DAY, MINUTE } from './calendar-day.ts'
+import { says } from './problems.ts'
 
 /** When messages may disturb people. Pure: the caller brings the instant and the calendar of the place. */
 
 const CLOCK = /^(?:[01]\d|2[0-3]):[0-5]\d$/
-const timeOfDay = z.string().regex(CLOCK, { error: '应为 HH:MM / expected HH:MM' }).meta({ examples: ['21:00'] })
+const timeOfDay = z.string().regex(CLOCK, otherwise(says('应为 HH:MM', 'Expected HH:MM'))).meta({ examples: ['21:00'] })
 
 export const quietHoursSchema = z.strictObject({
   begins: timeOfDay.describe('免打扰开始，当地时间；与 ends 相同则没有免打扰时段'),

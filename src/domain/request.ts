@@ -1,5 +1,6 @@
 import type { ClaimerKind, PersonActor } from './actor.ts'
 import type { Calendar } from './calendar.ts'
+import type { Form } from './form.ts'
 import type { Policy } from './policy.ts'
 import type { State, VerbName } from './machine.ts'
 import type { AskRow, AssignmentRow, AttachmentRow, ConsentRow, CounterDelta, DeadlineRow, EventRow, Grade, Kind, RequestRow, TextRow, WallEntryRow } from './rows.ts'
@@ -20,6 +21,10 @@ export interface Item {
   gradePolicies: Partial<Record<Grade, string>>
   /** Completing takes at least one attachment. */
   proof: boolean
+  /** What is asked besides title and description. */
+  form?: Form | null
+  /** S2 审核: never accepted by itself, nor by the one who asks. */
+  review?: boolean
 }
 
 export interface Place {
@@ -68,6 +73,8 @@ export interface Facts {
   responsibleLevel: string
   /** The finest place a wall may name (小区/大院): never a building or a door. */
   compound: Place | null
+  /** 社区: below the root. All that is told of the place of a confidential matter. */
+  community?: Place | null
   item: Item
   policy: Policy
   calendar: Calendar

@@ -4,7 +4,7 @@ import type { State, Step, VerbName } from './machine.ts'
 
 export const KINDS = ['wish', 'service', 'errand', 'mediation', 'suggestion', 'activity'] as const
 export type Kind = (typeof KINDS)[number]
-export const SOURCES = ['app', 'wall', 'mailbox', 'visit', 'phone', 'open311', 'import', 'staff'] as const
+export const SOURCES = ['app', 'wall', 'mailbox', 'visit', 'phone', 'open311', 'import', 'staff', 'card'] as const
 export type Source = (typeof SOURCES)[number]
 export const TARGET_GROUPS = ['elderly', 'disabled_child', 'minor', 'disabled', 'special_hardship'] as const
 export type TargetGroup = (typeof TARGET_GROUPS)[number]
@@ -52,6 +52,8 @@ export interface RequestRow {
   respondentOrganisationId: string | null
   /** 并案: the lead that this one follows, or followed. */
   leadId: string | null
+  /** 专项行动 that it was filed under. */
+  campaignId: string | null
   grade: Grade | null
   source: Source
   targetGroup: TargetGroup | null
@@ -191,7 +193,7 @@ export interface DeadlineRow {
 export interface TextRow {
   requestId: string
   seq: number
-  field: 'title' | 'description' | 'note' | 'reason' | 'comment' | 'outcome' | 'minutes'
+  field: 'title' | 'description' | 'address' | 'position' | 'form' | 'note' | 'reason' | 'comment' | 'outcome' | 'minutes'
   body: string
 }
 

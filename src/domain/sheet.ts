@@ -9,11 +9,15 @@ export type Cell = string | number | boolean | Date | null
 export interface SheetRow {
   readonly number: number
   readonly cells: readonly Cell[]
+  /** Cells that are worked out, by index; left out where there are none. */
+  readonly formulas?: readonly number[]
 }
 
 export interface Sheet {
   readonly name: string
   readonly rows: readonly SheetRow[]
+  /** Ranges of merged cells, as `B2:C3`; left out where there are none. */
+  readonly merged?: readonly string[]
 }
 
 /** A sheet to write: headings that stay in sight, and rows below them. */

@@ -30,9 +30,24 @@ export const SHIPPED_ROLES: readonly ShippedRole[] = [
   { code: 'grid_head', name: '网格长', capabilities: ['view', 'file_for', 'dispatch', 'publish', 'approve', 'handle', 'supervise'] },
   { code: 'grid_worker', name: '网格员', capabilities: ['view', 'file_for', 'dispatch', 'publish', 'handle'] },
   { code: 'micro_grid_worker', name: '微网格员', capabilities: ['view', 'file_for', 'handle'] },
+  // S1: 首问责任制; 三长 (片长、组长、邻长) and the constable are on the public board beside the head of the building
+  { code: 'front_desk', name: '首问责任人', capabilities: ['view', 'file_for'] },
+  { code: 'patch_head', name: '片长', capabilities: ['view', 'file_for', 'supervise'] },
+  { code: 'group_head', name: '组长', capabilities: ['view', 'file_for', 'supervise'] },
+  { code: 'neighbour_head', name: '邻长', capabilities: ['view', 'file_for', 'supervise'] },
+  { code: 'constable', name: '社区民警', capabilities: ['handle'] },
+  // S2: 代办员跑腿
+  { code: 'runner', name: '跑腿代办员', capabilities: ['handle'] },
+  // S3: 社区党组织—楼栋党小组—业主委员会(物业公司)—楼栋长
+  { code: 'community_secretary', name: '社区党组织书记', capabilities: ['view', 'file_for', 'dispatch', 'publish', 'approve', 'supervise'] },
+  { code: 'party_group_head', name: '楼栋党小组长', capabilities: ['view', 'file_for', 'dispatch', 'handle', 'supervise'] },
   // A mediator sees what is given to him: neighbours' quarrels are nobody else's business (S3: 调解室)
   { code: 'mediator', name: '和事佬', capabilities: ['handle'] },
-  { code: 'admin', name: '管理员', capabilities: ['view', 'administer'] },
+  { code: 'admin', name: '管理员', capabilities: ['view', 'administer', 'audit'] },
+  // 三员 (GB/T 22239, 等保三级): nobody is two of them
+  { code: 'system_admin', name: '系统管理员', capabilities: ['configure'] },
+  { code: 'security_admin', name: '安全管理员', capabilities: ['secure'] },
+  { code: 'audit_admin', name: '审计管理员', capabilities: ['audit'] },
   { code: 'property_manager', name: '物业经理', capabilities: ['handle'] },
   { code: 'owners_chair', name: '业委会主任', capabilities: ['handle'] },
   { code: 'enterprise_agent', name: '企业代办人', capabilities: ['handle'] },

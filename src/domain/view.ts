@@ -24,6 +24,21 @@ export function sight(actor: Actor, facts: Facts): Sight {
 
 /** The answer of every verb and of `GET /v1/requests/{id}`. */
 export function view(facts: Facts, actor: Actor) {
+  return sight(actor, facts) === 'full' || !isSecret(facts.request) ? shown(facts, actor) : withheld(shown(facts, actor), facts)
+}
+
+/** 保密件 in the lists of others: number, kind, community and due (design, section 9). */
+function withheld({ id, number, kind, state, version, cycle, confidential, deadlines, filedAt, ...view }: ReturnType<typeof shown>, { community = null }: Facts): ReturnType<typeof shown> {
+  return {
+    ...view, id, number, kind, state, version, cycle, confidential, deadlines, filedAt,
+    item: WITHHELD, title: WITHHELD.name, node: community, responsibleNode: community, wall: null, allowed: [], beneficiaries: null, result: null, resolvedAtLevel: null, confirmed: null,
+    locked: false, onTheSpot: false, trips: 0, collectedAt: null, acceptedAt: null, placedAt: null, dispatchedAt: null, startedAt: null, respondedAt: null, completedAt: null, ratedAt: null, closedAt: null,
+  }
+}
+
+const WITHHELD = { code: 'confidential', name: '保密' }
+
+function shown(facts: Facts, actor: Actor) {
   const { request, item, now } = facts
   const full = sight(actor, facts) === 'full'
   const relations = relationsOf(actor, facts)
@@ -47,6 +62,7 @@ export function view(facts: Facts, actor: Actor) {
     ...petitioners(facts, full && !(actor.kind === 'person' && isRespondent(actor, request))),
     firstContact: full ? request.firstContactId : null,
     mergedInto: full ? request.leadId : null,
+    campaign: full ? request.campaignId : null,
     hasMerged: full && facts.isLead,
     locked: request.locked,
     excluded: full && request.excluded,

@@ -5,14 +5,18 @@ import { fastify, type FastifyBaseLogger, type FastifyInstance } from 'fastify'
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod'
 import { Problem } from '../domain/problems.ts'
 import { answerClientError } from './client-error.ts'
+import { allowOrigins, type IsAllowedOrigin } from './cors.ts'
+import { holdToDocument } from './contract.ts'
 import { serveDocs } from './docs.ts'
 import { readJsonBodies } from './json-body.ts'
+import { declareKeys } from './keyed-posts.ts'
 import { describeApi } from './openapi.ts'
 import { answerProblems, sendProblem } from './problem-json.ts'
 import { documentProblems } from './problem-responses.ts'
+import { limitRates, type RateLimits, type SharedCounter } from './rate-limit.ts'
 import { RequestLog, withSafeSerializers } from './request-log.ts'
 import { serializerCompiler } from './serialization.ts'
-import { validatorCompiler } from './validation.ts'
+import { refuseUnknownParameters, validatorCompiler } from './validation.ts'
 
 export interface AppDeps {
   log: FastifyBaseLogger
@@ -21,9 +25,13 @@ export interface AppDeps {
   webhooks?: Record<string, object>
   /** CIDRs of the proxies whose X-Forwarded-For is believed; none by default. */
   trustedProxies?: readonly string[]
+  /** How often anybody may call; not limited when left out. */
+  limits?: RateLimits & { shared?: SharedCounter | undefined }
+  /** The origins whose pages may call; none when left out. */
+  isAllowedOrigin?: IsAllowedOrigin
   /** Hears of every answer: the route as declared, null where there is none; streams, which last as long as they like, left out. */
   answered?: ((method: string, route: string | null, status: number, seconds: number) => void) | undefined
-  /** Tests: an answer that its schema would refuse becomes a 500. */
+  /** Tests: an answer that its schema would refuse becomes a 500, and every answer is held to the document (contract.ts). */
   checkAnswers?: boolean
 }
 
@@ -31,7 +39,7 @@ const KIB = 1024
 const SECOND = 1000
 
 /** The whole HTTP door, not yet listening. What is written first wraps what comes after. */
-export function buildApp({ log, routes, webhooks, trustedProxies = [], answered, checkAnswers = false }: AppDeps): FastifyInstance {
+export function buildApp({ log, routes, webhooks, trustedProxies = [], limits, isAllowedOrigin, answered, checkAnswers = false }: AppDeps): FastifyInstance {
   const app = fastify({
     loggerInstance: withSafeSerializers(log),
     logController: new RequestLog(),
@@ -39,7 +47,7 @@ export function buildApp({ log, routes, webhooks, trustedProxies = [], answered,
     ...(trustedProxies.length > 0 && { trustProxy: [...trustedProxies] }),
     bodyLimit: 256 * KIB,
     connectionTimeout: 60 * SECOND,
-    http: { headersTimeout: 30 * SECOND },
+    http: { headersTimeout: 30 * SECOND, connectionsCheckingInterval: 5 * SECOND },
     requestTimeout: 120 * SECOND, // photos are sent from basements; what is no upload has the handler's time, its body included
     handlerTimeout: 10 * SECOND,
     forceCloseConnections: 'idle',
@@ -62,10 +70,15 @@ export function buildApp({ log, routes, webhooks, trustedProxies = [], answered,
   refuseWhenClosing(app)
   readJsonBodies(app)
   answerProblems(app)
+  refuseUnknownParameters(app)
+  if (checkAnswers) holdToDocument(app)
+  declareKeys(app)
   documentProblems(app)
   describeApi(app, webhooks)
   app.setValidatorCompiler(validatorCompiler)
   app.setSerializerCompiler(serializerCompiler({ checked: checkAnswers }))
+  if (isAllowedOrigin) allowOrigins(app, isAllowedOrigin)
+  if (limits) limitRates(app, limits, limits.shared)
   serveDocs(app)
   for (const route of routes) app.register(route)
   return app

@@ -1,16 +1,20 @@
-import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import type { FastifyInstance, FastifyReply, FastifyRequest, RouteOptions } from 'fastify'
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod'
 import type { Actor } from '../domain/actor.ts'
-import { API_KEY_PREFIX } from '../domain/api-key.ts'
+import { looksLikeApiKey } from '../domain/api-key.ts'
 import { uuid } from '../domain/atoms.ts'
 import { Problem, says } from '../domain/problems.ts'
+import { isPublic } from '../domain/right.ts'
+import { RIGHTS } from '../domain/rights.ts'
 import type { Scope } from '../domain/scopes.ts'
-import { mustChangePassword, personActor } from '../service/actors.ts'
+import { mustChangePassword, mustEnrolTotp, personActor } from '../service/actors.ts'
 import { principalOfKey } from '../service/api-keys.ts'
-import { welcomeClient } from '../service/clients.ts'
+import { inCall } from '../service/audit.ts'
+import { welcomeClient, type Client } from '../service/clients.ts'
 import { inTenant, type Db } from '../service/db.ts'
 import type { Keyring } from '../service/keyring.ts'
 import { verifyToken, type Principal } from '../service/tokens.ts'
+import { answerOrigin } from './cors.ts'
 
 /** Who calls, by the token of this request. */
 export interface Caller {
@@ -19,6 +23,8 @@ export interface Caller {
   tenantId: string
   actor: Actor
   scopes: readonly Scope[]
+  /** The app that calls, for itself or for the person; null where a person logged in by himself. */
+  client: Client | null
 }
 
 const CALLER = Symbol('caller')
@@ -34,11 +40,11 @@ declare module 'fastify' {
     [CALLER]: Caller | null
   }
   interface FastifyContextConfig {
-    /** What a token must be good for; null where any will do. Routes that are not public must say. */
+    /** What a token must be good for; null where any will do. An operation's is in domain/rights.ts; another route that is not public must say. */
     scope?: Scope | null
     /** Of a public route: a token that is sent all the same is read, and refused when it is bad. */
     tokenOptional?: true
-    /** Also for those who came in by a one-time password and have still to choose their own. */
+    /** Also for those who came in by a one-time password and have still to choose their own, or to enrol the second factor they need. */
     oncePassword?: true
   }
 }
@@ -57,20 +63,39 @@ export interface AuthDeps {
 export function authentication(deps: AuthDeps): FastifyPluginAsyncZod {
   const plugin: FastifyPluginAsyncZod = async (app) => {
     decorate(app)
-    app.addHook('onRoute', ({ method, url, config = {} }) => {
-      if (!config.public && config.scope === undefined) throw new Error(`${String(method)} ${url} is neither public nor does it say which scope it needs`)
-    })
+    app.addHook('onRoute', withRight)
     app.addHook('onRequest', async (request, reply) => {
       const { public: open, tokenOptional, scope, oncePassword } = request.routeOptions.config
       if (request.is404 || (open && !(tokenOptional && request.headers.authorization !== undefined))) return
-      request[CALLER] = actingIn(await callerOf(deps, request.headers.authorization), request.headers['acting-duty'])
+      const caller = await callerOf(deps, request.headers.authorization).catch(async (error: unknown) => {
+        if (error instanceof Problem && error.kind === 'unauthenticated') await request.spendByAddress?.(request)
+        throw error
+      })
+      answerOrigin(request, reply, caller.client?.corsOrigins ?? [])
+      request[CALLER] = actingIn(caller, request.headers['acting-duty'])
       if (scope) requireScope(scope, request.caller, reply)
-      if (!oncePassword) await requireOwnPassword(deps, request.caller)
+      if (!oncePassword) await requireReady(deps, request.caller)
     })
     // By callback, for what an async hook enters ends with it; after the body, whose events come from the socket.
-    app.addHook('preValidation', (request, _reply, done) => (request[CALLER] ? inTenant(request.tenantId, done) : done()))
+    app.addHook('preValidation', (request, _reply, done) => inCall(request.id, () => (request[CALLER] ? inTenant(request.tenantId, done) : done())))
   }
   return Object.assign(plugin, { [Symbol.for('skip-override')]: true })
+}
+
+/** The scope of an operation is its row's in the table of rights; one without a row is none. @throws when the two disagree */
+function withRight(route: RouteOptions): void {
+  const { method, url, schema, config = {} } = route
+  const name = `${String(method)} ${url}`
+  const operation = schema?.operationId
+  if (operation === undefined) {
+    if (!config.public && config.scope === undefined) throw new Error(`${name} is neither public nor does it say which scope it needs`)
+    return
+  }
+  const right = Object.hasOwn(RIGHTS, operation) ? RIGHTS[operation] : undefined
+  if (!right) throw new Error(`${name}: ${operation} has no row in src/domain/rights.ts`)
+  if (isPublic(right) !== Boolean(config.public)) throw new Error(`${name}: ${operation} is public by one of route and src/domain/rights.ts, and not by the other`)
+  if (config.scope !== undefined && config.scope !== right.scope) throw new Error(`${name}: ${operation} has another scope in src/domain/rights.ts`)
+  route.config = { ...config, scope: right.scope }
 }
 
 function decorate(app: FastifyInstance): void {
@@ -89,8 +114,19 @@ function known({ [CALLER]: caller, routeOptions }: FastifyRequest): Caller {
 async function callerOf({ db, keyring, clock }: AuthDeps, authorization: string | undefined): Promise<Caller> {
   const token = /^Bearer +(\S+)$/i.exec(authorization ?? '')?.[1]
   if (token === undefined) throw new Problem('unauthenticated')
-  const principal = token.startsWith(API_KEY_PREFIX) ? await principalOfKey(db, token) : verifyToken(keyring, token, clock())
+  const principal = looksLikeApiKey(token) ? await principalOfKey(db, token) : verifyToken(keyring, token, clock())
   return inTenant(principal.tenantId, () => admitted(db, principal))
+}
+
+/** Who an API key speaks for, where it is sent in another way than as a token (Open311). @throws Problem token-invalid */
+export async function callerByKey(db: Db, key: string): Promise<Caller> {
+  const principal = await principalOfKey(db, key)
+  return inTenant(principal.tenantId, () => admitted(db, principal))
+}
+
+/** On a public route: the call counts as his from now on. */
+export function comesAs(request: FastifyRequest, caller: Caller): void {
+  request[CALLER] = caller
 }
 
 /** A token outlives the right to use it: person and app are looked at each time, from a memory of two seconds. */
@@ -98,11 +134,15 @@ async function admitted(db: Db, { kind, subject: id, tenantId, clientId, scopes 
   const client = clientId === null ? undefined : await welcomeClient(db, clientId)
   const actor: Actor | undefined = kind === 'person' ? await personActor(db, id, clientId) : { kind, clientId: id }
   if (!actor || (clientId !== null && !client)) throw new Problem('token-invalid')
-  return { id, tenantId, actor, scopes: client ? scopes.filter((scope) => client.scopes.includes(scope)) : scopes }
+  return { id, tenantId, actor, scopes: client ? scopes.filter((scope) => client.scopes.includes(scope)) : scopes, client: client ?? null }
 }
 
-async function requireOwnPassword({ db }: AuthDeps, { actor, tenantId }: Caller): Promise<void> {
-  if (actor.kind === 'person' && (await inTenant(tenantId, () => mustChangePassword(db, actor.id)))) throw new Problem('password-change-required')
+async function requireReady({ db }: AuthDeps, { actor, tenantId }: Caller): Promise<void> {
+  if (actor.kind !== 'person') return
+  await inTenant(tenantId, async () => {
+    if (await mustChangePassword(db, actor.id)) throw new Problem('password-change-required')
+    if (await mustEnrolTotp(db, actor.id)) throw new Problem('second-factor-required')
+  })
 }
 
 /** 交叉任职 (S1): of many duties the one acted in. The others confer nothing in this call, and it is the one that is stored. */

@@ -1,4 +1,4 @@
-import type { $ZodErrorMap, $ZodRawIssue } from 'zod/v4/core'
+import type { $ZodCheck, $ZodErrorMap, $ZodRawIssue } from 'zod/v4/core'
 import en from 'zod/v4/locales/en.js'
 import zhCN from 'zod/v4/locales/zh-CN.js'
 import { says, type Says } from '../domain/problems.ts'
@@ -11,7 +11,7 @@ export const MESSAGES: Record<Language, $ZodErrorMap> = {
 }
 
 const TYPES_ZH: Record<string, string> = {
-  string: '文本', number: '数字', int: '整数', boolean: 'true 或 false', object: '对象', array: '数组', date: '时间', null: 'null',
+  string: '文本', number: '数字', int: '整数', boolean: 'true 或 false', object: '对象', record: '对象', map: '对象', array: '数组', tuple: '数组', date: '时间', null: 'null',
 }
 
 const FORMATS: Record<string, Says> = {
@@ -37,7 +37,7 @@ function wordsFor(issue: $ZodRawIssue): Says | undefined {
     case 'invalid_union':
       return 'options' in issue && Array.isArray(issue.options) ? oneOf(issue.options) : undefined
     case 'invalid_format':
-      return FORMATS[issue.format]
+      return ownWords(issue.inst) ?? FORMATS[issue.format]
     case 'custom':
       return isSays(issue.params) ? issue.params : undefined
     default:
@@ -60,5 +60,11 @@ function tooBig(origin: string, maximum: string): Says {
 const oneOf = (values: readonly unknown[]): Says => says(`只能是 ${values.join('、')}`, `Expected one of ${values.join(', ')}`)
 
 const shown = (bound: number | bigint, origin: string): string => (origin === 'date' ? new Date(Number(bound)).toISOString() : String(bound))
+
+/** A pattern may come with words of its own (`otherwise` in atoms.ts). */
+function ownWords(check: unknown): Says | undefined {
+  const { params } = ((check as $ZodCheck | undefined)?._zod.def ?? {}) as { params?: unknown }
+  return isSays(params) ? params : undefined
+}
 
 const isSays = (params: unknown): params is Says => typeof params === 'object' && params !== null && 'zh' in params && 'en' in params

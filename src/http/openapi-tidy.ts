@@ -10,7 +10,7 @@ interface Operation {
   tags?: string[]
   parameters?: { in: string; name: string; schema?: Node; style?: string; explode?: boolean }[]
   requestBody?: { required?: boolean; content: Record<string, { schema: Node }> }
-  responses: Record<string, { content?: Record<string, { schema: Node }> }>
+  responses: Record<string, { $ref?: string; description?: string; content?: Record<string, { schema: Node }> }>
   security?: Record<string, string[]>[]
   'x-audience'?: string
 }
@@ -40,11 +40,16 @@ export const operationsOf = (document: Document): Operation[] => Object.values(d
 export function withoutUnused(document: Document): Document {
   const used = reachable(document)
   const tags = new Set(operationsOf(document).flatMap((operation) => operation.tags ?? []))
-  const schemas = Object.entries(document.components.schemas).filter(([name]) => used.has(name)).sort(([a], [b]) => (a < b ? -1 : 1))
+  const { schemas, securitySchemes, ...others } = document.components
+  const usedOf = (kind: string, all: unknown): Schemas =>
+    Object.fromEntries(Object.entries(all as Schemas).filter(([name]) => used.has(`${kind}/${name}`)).sort(([a], [b]) => (a < b ? -1 : 1)))
   return {
     ...document,
     ...(document.tags && { tags: document.tags.filter(({ name }) => tags.has(name)) }),
-    components: { ...document.components, schemas: Object.fromEntries(schemas) },
+    components: {
+      ...(securitySchemes && { securitySchemes }), schemas: usedOf('schemas', schemas),
+      ...Object.fromEntries(Object.entries(others).map(([kind, all]) => [kind, usedOf(kind, all)])),
+    },
   }
 }
 
@@ -144,14 +149,16 @@ function valuesOf(schema: Node | undefined, property: string): string[] {
   return (several ?? [only]).map(String)
 }
 
+/** `schemas/Request`, `responses/…`: what the operations and the webhooks need. */
 function reachable(document: Document): Set<string> {
   const found = new Set<string>()
   const follow = (value: unknown): void => visit(value, (node) => {
-    if (typeof node.$ref !== 'string' || !node.$ref.startsWith(REF) || found.has(nameOf(node.$ref))) return
-    found.add(nameOf(node.$ref))
-    follow(document.components.schemas[nameOf(node.$ref)])
+    const [, kind, name] = (typeof node.$ref === 'string' && /^#\/components\/(\w+)\/(.+)$/.exec(node.$ref)) || []
+    if (kind === undefined || name === undefined || found.has(`${kind}/${name}`)) return
+    found.add(`${kind}/${name}`)
+    follow((document.components[kind] as Schemas | undefined)?.[name])
   })
-  follow({ ...document, components: { ...document.components, schemas: {} } })
+  follow({ ...document, components: {} })
   return found
 }
 

@@ -2,7 +2,10 @@ import swagger, { type SwaggerTransform } from '@fastify/swagger'
 import type { FastifyContextConfig, FastifyInstance, FastifySchema } from 'fastify'
 import { createJsonSchemaTransform, createJsonSchemaTransformObject } from 'fastify-type-provider-zod'
 import { globalRegistry, type $ZodType, type $ZodTypes, type JSONSchema } from 'zod/v4/core'
+import { rightAsJson, rightInWords } from '../domain/right.ts'
+import { RIGHTS } from '../domain/rights.ts'
 import { SCOPES } from '../domain/scopes.ts'
+import { withProblems } from './openapi-problems.ts'
 import { tidy, type Document } from './openapi-tidy.ts'
 
 declare module 'fastify' {
@@ -31,9 +34,11 @@ export const TAGS = [
   { name: '走访与活动', description: '走访、专项行动、活动、议事和场地' },
   { name: '事件', description: '事件流和回调通知（Webhook）' },
   { name: '机器人', description: '企业微信、钉钉、飞书群机器人和免打扰时段' },
-  { name: '统计', description: '认领率、办结率、满意率等' },
+  { name: '统计', description: '响应率、解决率、满意率、按期办结率等，及其背后的点单' },
+  { name: '积分', description: '办结的积分：个人、组织、双报到单位' },
   { name: '数据', description: '导入、导出、附件和后台任务' },
   { name: 'Open311', description: 'GeoReport v2 兼容接口' },
+  { name: '审计', description: '谁在何时做了什么，及其校验' },
   { name: '运行', description: '健康检查和指标' },
 ]
 
@@ -41,7 +46,10 @@ const DESCRIPTION = `居民点单、组织派单、党员接单：心愿和需�
 
 - 时间一律为 RFC 3339，回答用 UTC（\`Z\`）；点单的 \`id\` 处也可用单号（\`WX20261121-000123\`）。
 - 一人多职时，可用请求头 \`Acting-Duty\`（职责 id，见 \`GET /v1/me\`）指明以哪项职责办理，其余职责此次不计；不写则取最近的一项。
-- 出错时回答 \`application/problem+json\`，程序请判断 \`code\`，说明见 \`/problems/{code}\`。
+- 出错时回答 \`application/problem+json\`，程序请判断 \`code\`，说明见 \`/problems/{code}\`；文字默认为中文，\`Accept-Language: en\` 时为英文，\`code\` 不变。
+- 任何地址还可能回答 \`method-not-allowed\`（405）、\`url-malformed\`、\`http-malformed\`（400）、\`headers-too-large\`（431）、\`sent-too-slowly\`（408）。
+- 批量接口逐条作答：每条的问题与单独调用时相同；走访另有 \`client-id-reused\`（同一 clientId 用于不同的走访）。
+- 未知的查询参数和字段一律拒绝（400）；回答可能增加字段，客户端应忽略不认识的。
 - 每个回答都带 \`X-Request-Id\`，报障时请提供。`
 
 /** Registers `app.swagger()`: one document of everything, from the routes as they are declared, and of what is sent. */
@@ -55,14 +63,14 @@ export function describeApi(app: FastifyInstance, webhooks?: Record<string, obje
       security: [{ staffLogin: [] }, { appCredentials: [] }],
       components: {
         securitySchemes: {
-          staffLogin: { type: 'oauth2', description: '工作人员：工号和密码', flows: { password: { tokenUrl: '/oauth/token', scopes } } },
+          staffLogin: { type: 'oauth2', description: '工作人员：工号和密码；启用动态口令的，密码后空一格再写 6 位数字（密码 123456）', flows: { password: { tokenUrl: '/oauth/token', scopes } } },
           appCredentials: { type: 'oauth2', description: '第三方应用：clientId 和 clientSecret；脚本也可直接以 API Key（ww_live_…）作 Bearer 令牌', flows: { clientCredentials: { tokenUrl: '/oauth/token', scopes } } },
         },
       },
     },
     convertConstToEnum: false,
     transform,
-    transformObject: (document) => tidy({ ...wholeDocument(document) as unknown as Document, ...(webhooks && { webhooks }) }) as never,
+    transformObject: (document) => withProblems(tidy({ ...wholeDocument(document) as unknown as Document, ...(webhooks && { webhooks }) })) as never,
   })
 }
 
@@ -84,6 +92,7 @@ const transform: SwaggerTransform = (given) => {
     schema: {
       ...schema,
       ...securityOf(config),
+      ...rightsOf(schema),
       ...(config.audience !== undefined && { 'x-audience': config.audience }),
       response: described(schema.response as Responses | undefined, given.schema),
     } as FastifySchema,
@@ -98,6 +107,12 @@ const mapped = <T, U>(record: Record<string, T>, map: (value: T) => U): Record<s
 function securityOf({ public: open, tokenOptional, scope }: FastifyContextConfig): Pick<FastifySchema, 'security'> {
   if (open && !tokenOptional) return { security: [] }
   return scope ? { security: [...(open ? [{}] : []), { staffLogin: [scope] }, { appCredentials: [scope] }] } : {}
+}
+
+/** Who may call it: for people at the end of the description, for programs as `x-rights`. */
+function rightsOf({ operationId = '', description }: FastifySchema): object {
+  const right = Object.hasOwn(RIGHTS, operationId) ? RIGHTS[operationId] : undefined
+  return right ? { description: `${description === undefined ? '' : `${description}\n\n`}${rightInWords(right)}`, 'x-rights': rightAsJson(right) } : {}
 }
 
 type Responses = Record<string, Record<string, unknown>>

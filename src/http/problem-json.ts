@@ -56,6 +56,16 @@ export function sendProblem(thrown: unknown, request: FastifyRequest, reply: Fas
   return reply.send(JSON.stringify(bodyOf(problem, errors, language, request.id)))
 }
 
+/** What became of one of many, within an answer of its own: the same body, and its status. */
+export function problemWithin(thrown: unknown, request: FastifyRequest): { status: number; problem: Record<string, unknown> } {
+  const error = asProblem(thrown)
+  const language = languageOf(request.headers['accept-language'])
+  const problem = problemOf(error, request)
+  if (STATUS[problem.kind] >= 500) request.log[problem.kind === 'internal' ? 'error' : 'warn']({ err: error }, problem.code)
+  const errors = error instanceof InputRefused ? error.findings(language) : findingsOf(problem, language)
+  return { status: STATUS[problem.kind], problem: bodyOf(problem, errors, language, request.id) }
+}
+
 export function bodyOf(problem: Problem, errors: Pointed[], language: Language, requestId: string): Record<string, unknown> {
   const members = {
     type: `/problems/${problem.code}`,
@@ -76,12 +86,12 @@ const findingsOf = (problem: Problem, language: Language): Pointed[] =>
 const challenge = (code: ProblemCode): string => (code === 'token-invalid' ? 'Bearer realm="wish-wall", error="invalid_token"' : 'Bearer realm="wish-wall"')
 
 /** Seconds. Who throws may know better; a busy or limited caller is always told something. */
-function retryAfterOf({ kind, facts }: Problem): number | undefined {
+export function retryAfterOf({ kind, facts }: Problem): number | undefined {
   if (typeof facts.retryAfter === 'number') return Math.max(1, Math.ceil(facts.retryAfter))
   return kind === 'busy' || kind === 'limited' ? 1 : undefined
 }
 
-function problemOf(error: unknown, request: FastifyRequest): Problem {
+export function problemOf(error: unknown, request: FastifyRequest): Problem {
   if (error instanceof Problem) return error
   if (error instanceof InputRefused) return new Problem('validation-failed')
   // the caller hung up while sending: nobody reads this answer, and it is no failure of ours

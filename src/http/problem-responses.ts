@@ -52,17 +52,18 @@ export function documentProblems(app: FastifyInstance): void {
   })
 }
 
-function codesOf({ url, config = {} }: RouteOptions, { body, params, querystring, headers }: FastifySchema): ProblemCode[] {
+function codesOf({ method, url, config = {} }: RouteOptions, { body, params, querystring, headers }: FastifySchema): ProblemCode[] {
   const own = config.problems ?? []
   const namesItsMissing = own.some((code) => PROBLEMS[code].kind === 'missing')
   return [
     ...own,
     ...when(body ?? params ?? querystring ?? headers, 'validation-failed'),
-    ...when(body, 'body-malformed', 'body-too-large', 'media-type-unsupported'),
+    // a body is read, and refused, also where none is expected
+    ...when(![method].flat().every((one) => one === 'GET' || one === 'HEAD'), 'body-malformed', 'body-too-large', 'media-type-unsupported'),
     ...when(!config.public || config.tokenOptional, 'unauthenticated', 'token-invalid', 'forbidden'),
-    ...when(!config.public && !config.oncePassword, 'password-change-required'),
+    ...when(!config.public && !config.oncePassword, 'password-change-required', 'second-factor-required'),
     ...when(url.includes(':') && !namesItsMissing, 'not-found'),
-    'rate-limited', 'internal', 'overloaded',
+    'rate-limited', 'internal', 'overloaded', 'took-too-long', 'shutting-down',
   ]
 }
 

@@ -66,6 +66,7 @@ export const RequestSchema = z
     guardian: uuid.nullable().describe('监护人'),
     firstContact: uuid.nullable().describe('首问责任人'),
     mergedInto: uuid.nullable().describe('并入了哪一件'),
+    campaign: uuid.nullable().describe('所属专项行动'),
     hasMerged: z.boolean().describe('有其他点单并入本件'),
     locked: z.boolean().describe('已终审，不能再退单'),
     excluded: z.boolean().describe('已剔除，不计入考核'),

@@ -1,4 +1,5 @@
-import type { FastifySchemaCompiler } from 'fastify'
+import type { FastifyInstance, FastifySchemaCompiler } from 'fastify'
+import { z } from 'zod'
 import { safeParse, type $ZodIssue, type $ZodType } from 'zod/v4/core'
 import { MESSAGES } from './issue-words.ts'
 import type { Language } from './language.ts'
@@ -45,6 +46,14 @@ export const validatorCompiler: FastifySchemaCompiler<$ZodType> =
     return result.success ? { value: result.data } : { error: new InputRefused(schema, input, httpPart) }
   }
 
+/** A parameter that a route does not know is refused, not overlooked: also where it knows none. */
+export function refuseUnknownParameters(app: FastifyInstance): void {
+  app.addHook('onRoute', (route) => {
+    const { schema, url } = route
+    if (schema && !schema.hide && schema.querystring === undefined && url.startsWith('/v1/')) route.schema = { ...schema, querystring: z.strictObject({}) }
+  })
+}
+
 const CODES: Partial<Record<$ZodIssue['code'], string>> = {
   too_small: 'too-small', too_big: 'too-big', invalid_format: 'format', invalid_value: 'value', not_multiple_of: 'value',
 }
@@ -58,7 +67,8 @@ function pointed(issue: $ZodIssue, prefix: string, language: Language): Pointed[
     }
     case 'invalid_union': {
       const branch = nearest(issue.errors)
-      return branch.length === 0 ? [{ pointer, code: 'value', message: issue.message }] : branch.flatMap((inner) => pointed(inner, pointer, language))
+      if (branch.length === 0) return [{ pointer, code: lacksDiscriminator(issue) ? 'required' : 'value', message: issue.message }]
+      return branch.flatMap((inner) => pointed(inner, pointer, language))
     }
     case 'invalid_type':
       return [{ pointer, code: issue.input === undefined ? 'required' : 'type', message: issue.message }]
@@ -69,9 +79,22 @@ function pointed(issue: $ZodIssue, prefix: string, language: Language): Pointed[
   }
 }
 
-/** Of a union's branches, the one that comes closest to accepting; the later one of equals. */
+function lacksDiscriminator({ input, discriminator }: { input?: unknown; discriminator?: string | undefined }): boolean {
+  return discriminator !== undefined && typeof input === 'object' && input !== null && !Object.hasOwn(input, discriminator)
+}
+
+/** Of a union's branches, the one that was meant: the one that comes closest to accepting, the later one of equals. */
 const nearest = (branches: readonly $ZodIssue[][]): $ZodIssue[] =>
-  branches.reduce((best, branch) => (branch.length <= best.length ? branch : best), branches[0] ?? [])
+  branches.reduce((best, branch) => (distance(branch) <= distance(best) ? branch : best), branches[0] ?? [])
+
+const distance = (branch: readonly $ZodIssue[]): number => branch.reduce((sum, issue) => sum + remoteness(issue), 0)
+
+/** Something else altogether is farthest; a value that only another branch has at that place says that this one is not meant. */
+function remoteness(issue: $ZodIssue): number {
+  if (issue.code === 'invalid_type' && issue.path.length === 0) return 10_000
+  if (issue.code === 'invalid_value' && issue.values.length === 1 && issue.path.length === 1 && issue.input !== undefined) return 100
+  return issue.code === 'unrecognized_keys' ? Math.min(issue.keys.length, 50) : 1
+}
 
 /** RFC 6901. Keys come from the caller: bounded, and well formed whatever they held. */
 export const escaped = (key: PropertyKey): string => String(key).slice(0, LONGEST_KEY).replace(/\p{Surrogate}/gu, '\ufffd').replaceAll('~', '~0').replaceAll('/', '~1')

@@ -37,7 +37,7 @@ async function readWorkbook(bytes: Buffer, limits: WorkbookLimits): Promise<read
   if (!bytes.subarray(0, ZIP.length).equals(ZIP)) return 'not-a-workbook'
   try {
     const parts = partsOf(bytes, limits.bytes)
-    return typeof parts === 'string' ? parts : await rowsOf(zip(parts), limits)
+    return typeof parts === 'string' ? parts : await rowsOf(zip(parts), limits, [...parts].flatMap(([name, xml]) => (SHEET.test(name) ? [mergedIn(xml)] : [])))
   } catch (error) {
     if (error instanceof BadZip) return error.reason === 'locked' ? 'old-or-locked' : error.reason
     // XML that is none, an address that is none: exceljs says so in many ways.
@@ -85,7 +85,12 @@ function* inChunks(bytes: Buffer): Generator<Buffer> {
   for (let at = 0; at < bytes.length; at += CHUNK) yield bytes.subarray(at, at + CHUNK)
 }
 
-async function rowsOf(archive: Buffer, limits: WorkbookLimits): Promise<readonly Sheet[] | WorkbookRefusal> {
+/** exceljs reads no merged ranges as a stream. */
+const mergedIn = (xml: Buffer): string[] => [...xml.toString('latin1').matchAll(/<mergeCell\s[^>]*?ref="([A-Z]{1,3}\d{1,7}:[A-Z]{1,3}\d{1,7})"/g)].slice(0, MOST_MERGED).map(([, range]) => range!)
+const MOST_MERGED = 20
+
+/** @param merged of each sheet, in the order of their files */
+async function rowsOf(archive: Buffer, limits: WorkbookLimits, merged: readonly (readonly string[])[]): Promise<readonly Sheet[] | WorkbookRefusal> {
   const { stream: { xlsx } } = await exceljs()
   const reader = new xlsx.WorkbookReader(Readable.from(inChunks(archive)), { worksheets: 'emit', sharedStrings: 'cache', styles: 'cache', hyperlinks: 'ignore', entries: 'ignore' })
   const sheets: Sheet[] = []
@@ -96,9 +101,11 @@ async function rowsOf(archive: Buffer, limits: WorkbookLimits): Promise<readonly
       const cells = cellsOf(row, limits.columns)
       if (cells.every((cell) => cell === null || cell === '')) continue
       if (left-- === 0) return 'too-many-rows'
-      rows.push({ number: row.number, cells })
+      const formulas = cells.flatMap((_, index) => (isFormula(row.findCell(index + 1)?.value) ? [index] : []))
+      rows.push({ number: row.number, cells, ...(formulas.length > 0 && { formulas }) })
     }
-    sheets.push({ name: (worksheet as unknown as { name: string }).name, rows })
+    const ranges = merged[sheets.length] ?? []
+    sheets.push({ name: (worksheet as unknown as { name: string }).name, rows, ...(ranges.length > 0 && { merged: ranges }) })
   }
   return sheets
 }
@@ -108,6 +115,8 @@ function cellsOf(row: Row, columns: number): Cell[] {
   while (cells.at(-1) === null) cells.pop()
   return cells
 }
+
+const isFormula = (value: unknown): boolean => typeof value === 'object' && value !== null && ('formula' in value || 'sharedFormula' in value)
 
 function cellOf(value: unknown): Cell {
   if (value === undefined || value === null) return null

@@ -1,6 +1,8 @@
 import type { HeldAffiliation, HeldDuty, PersonActor } from '../domain/actor.ts'
+import { needsSecondFactor } from '../domain/second-factor.ts'
 import { remember, tenantHere, type Db } from './db.ts'
 import { HELD, STANDS_IN } from './holders.ts'
+import { tenant } from './tenants.ts'
 
 /** A duty given or taken in another process counts after so long; revocation must take effect within 5 s. */
 export const ACTOR_TTL_MS = 2_000
@@ -22,6 +24,12 @@ export async function personActor(db: Db, personId: string, clientId: string | n
 export const mustChangePassword = async (db: Db, personId: string): Promise<boolean> =>
   (await remember(db, actorKey(personId), ACTOR_TTL_MS, () => loadHeld(db, personId))).passwordOnce
 
+/** Holds a duty that takes a second factor where the tenant asks for one, and has none yet. */
+export async function mustEnrolTotp(db: Db, personId: string): Promise<boolean> {
+  const { hasTotp, duties } = await remember(db, actorKey(personId), ACTOR_TTL_MS, () => loadHeld(db, personId))
+  return !hasTotp && needsSecondFactor(duties, (await tenant(db)).settings.totpRequired)
+}
+
 /** What was just changed counts at once in this process. */
 export const forgetActor = (db: Db, personId: string): boolean => db.memory.delete(actorKey(personId))
 
@@ -29,6 +37,7 @@ interface Held {
   active: boolean
   hasAccount: boolean
   passwordOnce: boolean
+  hasTotp: boolean
   duties: HeldDuty[]
   affiliations: HeldAffiliation[]
 }
@@ -38,6 +47,7 @@ async function loadHeld(db: Db, personId: string): Promise<Held> {
     name: 'actor',
     text: `
       SELECT p."suspendedAt" IS NULL AS active, p."passwordHash" IS NOT NULL AS "hasAccount", p."passwordOnce",
+        EXISTS (SELECT FROM totp t WHERE t."tenantId" = $1 AND t."personId" = $2 AND t."confirmedAt" IS NOT NULL) AS "hasTotp",
         COALESCE((SELECT jsonb_agg(jsonb_build_object('id', d.id, 'role', d."roleCode", 'capabilities', ro.capabilities, 'path', n.path, 'organisationId', d."organisationId"))
           FROM duty d JOIN role ro ON ro."tenantId" = d."tenantId" AND ro.code = d."roleCode" JOIN node n ON n."tenantId" = d."tenantId" AND n.id = d."nodeId"
           WHERE d."tenantId" = $1 AND (d."personId" = $2 OR (d."standInId" = $2 AND ${STANDS_IN})) AND ${HELD}), '[]') AS duties,
@@ -47,5 +57,5 @@ async function loadHeld(db: Db, personId: string): Promise<Held> {
       FROM person p WHERE p."tenantId" = $1 AND p.id = $2`,
     values: [tenantHere(), personId],
   })
-  return rows[0] ?? { active: false, hasAccount: false, passwordOnce: false, duties: [], affiliations: [] }
+  return rows[0] ?? { active: false, hasAccount: false, passwordOnce: false, hasTotp: false, duties: [], affiliations: [] }
 }

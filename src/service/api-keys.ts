@@ -5,8 +5,10 @@ import { apiKeyFrom, isApiKey } from '../domain/api-key.ts'
 import { Problem, says } from '../domain/problems.ts'
 import { isScope, type Scope } from '../domain/scopes.ts'
 import { ACTOR_TTL_MS } from './actors.ts'
-import { liveClient, readClient, requireHeld, sha256 } from './clients.ts'
-import { remember, tenantHere, type Db } from './db.ts'
+import { account } from './audit.ts'
+import { requireHeld, whereItIs, whereItLives, type ClientView } from './client-registry.ts'
+import { sha256 } from './clients.ts'
+import { inOneTransaction, remember, tenantHere, type Db } from './db.ts'
 import type { Principal } from './tokens.ts'
 
 /** Long-lived keys of apps, for scripts that can keep a secret and nothing else. Kept as their hash. */
@@ -29,11 +31,12 @@ const MOST_LIVE = 20
 
 /** @throws Problem forbidden, not-found */
 export async function listKeys(db: Db, client: string, actor: Actor): Promise<KeyView[]> {
-  const { id } = await readClient(db, client, actor)
-  const { rows } = await db.app.query<KeyView>({
-    name: 'api_keys', text: `SELECT ${VIEW} FROM api_key WHERE "tenantId" = $1 AND "clientId" = $2 ORDER BY id DESC`, values: [tenantHere(), id],
+  return whereItIs(db, client, actor, async ({ id }) => {
+    const { rows } = await db.app.query<KeyView>({
+      name: 'api_keys', text: `SELECT ${VIEW} FROM api_key WHERE "tenantId" = $1 AND "clientId" = $2 ORDER BY id DESC`, values: [tenantHere(), id],
+    })
+    return rows
   })
-  return rows
 }
 
 export interface NewKey {
@@ -44,11 +47,18 @@ export interface NewKey {
   days: number
 }
 
-/** The key is shown this once. @throws Problem as `liveClient`, forbidden at /scopes beyond those of the app, limit-reached */
+/** The key is shown this once. @throws Problem as `whereItLives`, forbidden at /scopes beyond those of the app, limit-reached */
 export async function createKey(db: Db, client: string, { name, scopes, days }: NewKey, actor: Actor): Promise<KeyView & { key: string }> {
-  const owner = await liveClient(db, client, actor)
+  return inOneTransaction(db, async () => {
+    const made = await whereItLives(db, client, actor, (owner) => insertKey(db, owner, { name, scopes, days }))
+    await account(db.app, actor, { action: 'key.created', object: 'key', objectId: made.id })
+    return made
+  })
+}
+
+async function insertKey(db: Db, owner: ClientView, { name, scopes, days }: NewKey): Promise<KeyView & { key: string }> {
   requireHeld(scopes ?? [], owner.scopes)
-  const key = apiKeyFrom(randomBytes(32))
+  const key = apiKeyFrom(randomBytes(32), owner)
   const { rows: [row] } = await db.app.query<KeyView>({
     name: 'create_api_key',
     text: `INSERT INTO api_key ("tenantId", id, "clientId", name, hash, "lastFour", scopes, "createdAt", "expiresAt")
@@ -63,14 +73,16 @@ export async function createKey(db: Db, client: string, { name, scopes, days }: 
 
 /** At once in this process, within two seconds in the others. @throws Problem forbidden, not-found */
 export async function revokeKey(db: Db, client: string, id: string, actor: Actor): Promise<KeyView> {
-  const owner = await readClient(db, client, actor)
-  const { rows: [row] } = await db.app.query<KeyView & { hash: Buffer }>({
-    name: 'revoke_api_key',
-    text: `UPDATE api_key SET "revokedAt" = COALESCE("revokedAt", wishwall_now()) WHERE "tenantId" = $1 AND "clientId" = $2 AND id = $3 RETURNING ${VIEW}, hash`,
-    values: [tenantHere(), owner.id, id],
+  const { hash, ...view } = await inOneTransaction(db, async () => {
+    const row = await whereItIs(db, client, actor, async (owner) => (await db.app.query<KeyView & { hash: Buffer }>({
+      name: 'revoke_api_key',
+      text: `UPDATE api_key SET "revokedAt" = COALESCE("revokedAt", wishwall_now()) WHERE "tenantId" = $1 AND "clientId" = $2 AND id = $3 RETURNING ${VIEW}, hash`,
+      values: [tenantHere(), owner.id, id],
+    })).rows[0])
+    if (!row) throw new Problem('not-found')
+    await account(db.app, actor, { action: 'key.revoked', object: 'key', objectId: row.id })
+    return row
   })
-  if (!row) throw new Problem('not-found')
-  const { hash, ...view } = row
   db.memory.delete(rememberedAs(hash))
   return view
 }

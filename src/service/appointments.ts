@@ -1,15 +1,18 @@
 import { v7 as uuidv7 } from 'uuid'
-import type { Actor } from '../domain/actor.ts'
+import { SYSTEM, type Actor } from '../domain/actor.ts'
 import type { Capability } from '../domain/machine.ts'
-import { administers } from '../domain/places.ts'
+import { secures } from '../domain/places.ts'
 import { Problem, says } from '../domain/problems.ts'
 import { checkTerm, type Term } from '../domain/term.ts'
 import { forgetActor } from './actors.ts'
+import { account } from './audit.ts'
 import { tenantHere, type Db } from './db.ts'
 import { administeredDuty, forgetHolders, readDuty, type DutyView } from './duties.ts'
 import type { Keyring } from './keyring.ts'
 import { NO_SUCH_NODE } from './nodes.ts'
 import { named, refPair } from './refs.ts'
+import { requireSeparate } from './separation.ts'
+import { transaction } from './transaction.ts'
 
 interface NewDuty {
   personId: string
@@ -29,17 +32,24 @@ interface NewDuty {
   grantedById?: string | null | undefined
 }
 
-/** @throws pg.DatabaseError 23503 when person, role, node or organisation do not exist */
-export async function grantDuty(db: Db, duty: NewDuty): Promise<string> {
+/** @throws Problem admins-separate; pg.DatabaseError 23503 when person, role, node or organisation do not exist */
+export async function grantDuty(db: Db, duty: NewDuty, actor: Actor = SYSTEM): Promise<string> {
   const { personId, roleCode, nodeId, organisationId, from, to, standInId, standInFrom, standInTo, secondedFromId, grantedById } = duty
   const id = uuidv7()
-  await db.app.query({
-    name: 'grant_duty',
-    text: `
-      INSERT INTO duty ("tenantId", id, "personId", "roleCode", "nodeId", "organisationId", "from", "to",
-        "standInId", "standInFrom", "standInTo", "secondedFromId", "grantedById")
-      VALUES ($1, $2, $3, $4, $5, $6, COALESCE($7, wishwall_now()), $8, $9, $10, $11, $12, $13)`,
-    values: [tenantHere(), id, personId, roleCode, nodeId, organisationId, from, to, standInId, standInFrom, standInTo, secondedFromId, grantedById],
+  await transaction(db.app, async (client) => {
+    const { rows: [role] } = await client.query<{ capabilities: Capability[] }>({
+      name: 'duty_confers', text: `SELECT capabilities FROM role WHERE "tenantId" = $1 AND code = $2`, values: [tenantHere(), roleCode],
+    })
+    if (role) await requireSeparate(client, { persons: [personId, ...(standInId ? [standInId] : [])], capabilities: role.capabilities, from, to })
+    await client.query({
+      name: 'grant_duty',
+      text: `
+        INSERT INTO duty ("tenantId", id, "personId", "roleCode", "nodeId", "organisationId", "from", "to",
+          "standInId", "standInFrom", "standInTo", "secondedFromId", "grantedById")
+        VALUES ($1, $2, $3, $4, $5, $6, COALESCE($7, wishwall_now()), $8, $9, $10, $11, $12, $13)`,
+      values: [tenantHere(), id, personId, roleCode, nodeId, organisationId, from, to, standInId, standInFrom, standInTo, secondedFromId, grantedById],
+    })
+    await account(client, actor, { action: 'duty.granted', object: 'duty', objectId: id, details: { personId, role: roleCode, nodeId, organisationId: organisationId ?? null } })
   })
   for (const holder of [personId, standInId]) if (holder) forgetActor(db, holder)
   return id
@@ -65,13 +75,13 @@ export interface Appointment extends Term {
 /**
  * Gives a duty at a node or in an organisation, to whom ever the tenant knows.
  * @throws Problem node-unknown, organisation-unknown, role-unknown, person-unknown; forbidden unless the actor administers the node (the
- *   organisation's); validation-failed for a term or a role that will not do; duty-held
+ *   organisation's); validation-failed for a term or a role that will not do; duty-held; admins-separate
  */
 export async function appoint(db: Db, keyring: Keyring, input: Appointment, actor: Actor): Promise<DutyView> {
   const found = await namedBy(db, input)
   const place = input.organisation === undefined ? found.node : found.organisation
   if (!place) throw input.organisation === undefined ? unknown('node-unknown', '/node') : unknown('organisation-unknown', '/organisation')
-  if (!administers(actor, place.path)) throw new Problem('forbidden')
+  if (!secures(actor, place.path)) throw new Problem('forbidden')
   if (!found.role) throw unknown('role-unknown', '/role')
   if (!found.personId) throw unknown('person-unknown', '/person')
   if (input.standIn && !found.standInId) throw unknown('person-unknown', '/standIn/person')
@@ -88,7 +98,7 @@ export async function appoint(db: Db, keyring: Keyring, input: Appointment, acto
   const id = await grantDuty(db, {
     ...duty, from: input.from, to: input.to, standInId: found.standInId, standInFrom: input.standIn?.from, standInTo: input.standIn?.to,
     secondedFromId: found.secondedFromId, grantedById: actor.kind === 'person' ? actor.id : null,
-  })
+  }, actor)
   return readDuty(db, keyring, id, actor)
 }
 
@@ -162,8 +172,13 @@ export async function setStandIn(db: Db, keyring: Keyring, id: string, standIn: 
     if (!known!.personId) throw unknown('person-unknown', '/person')
     checkStandIn(duty.person.id, known!.personId, standIn, known!.now, '')
   }
-  await db.prisma.duty.updateMany({
-    where: { tenantId: tenantHere(), id }, data: { standInId: known!.personId, standInFrom: standIn?.from ?? null, standInTo: standIn?.to ?? null },
+  await transaction(db.app, async (client) => {
+    if (known!.personId) await requireSeparate(client, { persons: [known!.personId], capabilities: duty.role.capabilities, from: duty.from, to: duty.to })
+    await client.query({
+      name: 'set_stand_in', text: `UPDATE duty SET "standInId" = $3, "standInFrom" = $4, "standInTo" = $5 WHERE "tenantId" = $1 AND id = $2`,
+      values: [tenantHere(), id, known!.personId, standIn?.from, standIn?.to],
+    })
+    await account(client, actor, { action: 'duty.changed', object: 'duty', objectId: id, details: { standInId: known!.personId } })
   })
   forgetHolders(db, duty)
   if (known!.personId) forgetActor(db, known!.personId)

@@ -31,10 +31,10 @@ const signed = (key: Buffer, { tenantId, id, file, expires }: Link): Buffer =>
 
 /** Keys for links alone, from the keyring's (HKDF, RFC 5869): rotated with them, and of no use for anything else. */
 const PURPOSE = 'wish-wall attachment link 1'
-const derived = new WeakMap<Keyring, Buffer[]>()
+const derived = new WeakMap<Keyring['seal'], Buffer[]>()
 
 function linkKeys(keyring: Keyring): Buffer[] {
-  let keys = derived.get(keyring)
-  if (!keys) derived.set(keyring, (keys = keyring.seal.map(({ secret }) => Buffer.from(hkdfSync('sha256', secret, '', PURPOSE, 32)))))
+  let keys = derived.get(keyring.seal)
+  if (!keys) derived.set(keyring.seal, (keys = keyring.seal.map(({ secret }) => Buffer.from(hkdfSync('sha256', secret, '', PURPOSE, 32)))))
   return keys
 }

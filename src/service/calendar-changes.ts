@@ -10,6 +10,7 @@ import { calendars, calendarsOf, forgetCalendars, statedIn, statedOf, weekAt, wi
 import { tenantHere, type Db } from './db.ts'
 import { isWorthAnotherTry } from './failures.ts'
 import { orderRescheduling } from './reschedulings.ts'
+import { account } from './audit.ts'
 import { transaction } from './transaction.ts'
 
 /** One change of a tenant's calendars at a time: what is left of a week is looked at in all places below. */
@@ -68,6 +69,7 @@ export async function setHours(db: Db, { node, week, recompute = false }: NewHou
         ON CONFLICT ("tenantId", "nodeId") DO UPDATE SET week = excluded.week, "personId" = excluded."personId", "changedAt" = excluded."changedAt"`,
       values: [tenantHere(), place.id, JSON.stringify(own), keeper(actor)],
     })
+    await account(client, actor, { action: 'calendar.changed', object: 'node', objectId: place.id, details: { what: 'hours', recompute } })
     const operation = recompute ? await orderRescheduling(client, { nodeId: place.id, reason: 'calendar', scope: 'open', personId: keeper(actor) }) : null
     return { node: shownPlace(place), week: weekTexts(wholeWeek(weekAt(changed, place.path))), own: weekTexts(own), operation }
   })
@@ -108,6 +110,7 @@ export async function setDay(db: Db, { date, node, kind, name, hours, recompute 
         ON CONFLICT ("tenantId", "nodeId", day) DO UPDATE SET kind = excluded.kind, name = excluded.name, hours = excluded.hours, "personId" = excluded."personId", "changedAt" = excluded."changedAt"`,
       values: [tenantHere(), place.id, date, kind, name ?? null, intervals ? JSON.stringify(intervals) : null, keeper(actor)],
     })
+    await account(client, actor, { action: 'calendar.changed', object: 'node', objectId: place.id, details: { what: 'day', date, kind, recompute } })
     const calendar = changed.at(place.path)
     const operation = recompute ? await orderCorrection(client, place, calendar, [date, date], actor) : null
     return { node: shownPlace(place), date, ...calendar.inWords(dayNumber(date)), operation }

@@ -5,6 +5,7 @@ import { COLUMNS, findingsOf, flawsOf, noticeOf, TYPES, type Notice } from '../d
 import { daysInWords, dayOf, type Calendar } from '../domain/calendar.ts'
 import { Problem, type Finding, type ProblemCode } from '../domain/problems.ts'
 import { WORKBOOK_REFUSALS, type NewSheet, type Sheet, type SheetRow, type WorkbookLimits, type WorkbookRefusal } from '../domain/sheet.ts'
+import { account } from './audit.ts'
 import { alone, between, keeper, orderCorrection, restated, type Started } from './calendar-changes.ts'
 import { placeToKeep, shownPlace, type CalendarPlace } from './calendar-places.ts'
 import { tenantHere, type Db } from './db.ts'
@@ -98,6 +99,7 @@ async function imported(db: Db, { node, dryRun = false, recompute = false }: Imp
         ON CONFLICT ("tenantId", "nodeId", year) DO UPDATE SET days = excluded.days, "personId" = excluded."personId", "changedAt" = excluded."changedAt"`,
       values: [tenantHere(), place.id, year, JSON.stringify(days), keeper(actor)],
     })
+    await account(client, actor, { action: 'calendar.changed', object: 'node', objectId: place.id, details: { what: 'year', year, recompute } })
     return { ...told, operation: await ordered(client, { place, after, year, published, recompute }, actor) }
   })
 }

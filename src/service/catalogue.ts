@@ -8,7 +8,7 @@ const FOR_EVER_MS = 24 * 3_600_000
 export const item = (db: Reader, id: string): Promise<Item> =>
   remember(db, `item/${tenantHere()}/${id}`, FOR_EVER_MS, async () => {
     const { rows } = await db.app.query<Item>({
-      name: 'item', text: `SELECT id, code, name, kind, mode, wall, grade, "gradePolicies", proof FROM item WHERE "tenantId" = $1 AND id = $2`, values: [tenantHere(), id],
+      name: 'item', text: `SELECT id, code, name, kind, mode, wall, grade, "gradePolicies", proof, form, review FROM item WHERE "tenantId" = $1 AND id = $2`, values: [tenantHere(), id],
     })
     if (!rows[0]) throw new Error(`item ${id} does not exist`)
     return rows[0]

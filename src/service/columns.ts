@@ -7,7 +7,7 @@ export const COLUMNS = {
   request: {
     id: 'uuid', number: 'text', nodeId: 'uuid', filerClientId: 'uuid', externalRef: 'text', source: 'text', filedAt: 'timestamptz', collectedAt: 'timestamptz',
     kind: 'text', itemId: 'uuid', policyId: 'uuid', state: 'text', version: 'int', cycle: 'int', responsibleNodeId: 'uuid', path: 'text',
-    filerId: 'uuid', beneficiaryId: 'uuid', guardianId: 'uuid', firstContactId: 'uuid', respondentId: 'uuid', respondentOrganisationId: 'uuid', leadId: 'uuid',
+    filerId: 'uuid', beneficiaryId: 'uuid', guardianId: 'uuid', firstContactId: 'uuid', respondentId: 'uuid', respondentOrganisationId: 'uuid', leadId: 'uuid', campaignId: 'uuid',
     targetGroup: 'text', grade: 'text', confidential: 'bool', slots: 'int', slotsTaken: 'int', wave: 'int', locked: 'bool', excluded: 'bool', confirmed: 'bool',
     onTheSpot: 'bool', urges: 'int', urgedAt: 'timestamptz', trips: 'int', papersOut: 'int', sessions: 'int', beneficiaries: 'int', resolvedAtLevel: 'text',
     supervisorPath: 'text',

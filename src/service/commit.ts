@@ -19,9 +19,16 @@ export interface Newcomer extends SealedSubject {
   nodeId: string
 }
 
+/** Personal answers of a form, under a key of their own. */
+export interface SealedAnswers extends SealedSubject {
+  requestId: string
+  seq: number
+}
+
 interface CommitOptions {
   kept?: KeptAnswer | undefined
   newcomers?: readonly Newcomer[]
+  answers?: readonly SealedAnswers[] | undefined
   /** All decisions or none (merge, batch). Otherwise each stands alone (sweep). */
   together?: boolean
 }
@@ -38,13 +45,15 @@ type Rows = readonly object[]
  * together, or an attachment that was attached elsewhere meanwhile, undoes the whole statement (SQLSTATE WW409: decide again).
  * @returns ids of the requests written
  */
-export async function commit(db: Runner, decisions: readonly Decision[], { kept, newcomers = [], together = true }: CommitOptions = {}): Promise<Set<string>> {
+export async function commit(db: Runner, decisions: readonly Decision[], { kept, newcomers = [], answers = [], together = true }: CommitOptions = {}): Promise<Set<string>> {
   const filing = decisions[0]?.expects === 0
   const at = decisions[0]?.after.now
   const changed = filing ? filled(decisions) : [...new Set(decisions.flatMap((decision) => decision.changed))].sort()
   const sections: [Section, Rows][] = [
     filing ? ['filed', decisions.map(({ request }) => request)] : ['changed', decisions.map((decision) => patchOf(decision, changed))],
-    ['newcomer', newcomers.map(({ key, sealed, phone, ...row }) => ({ ...row, key: key.toString('hex'), sealed: sealed.toString('hex'), phone: phone?.toString('hex') }))],
+    ['newcomer', newcomers.map(({ key, sealed, phone, names: grams, ...row }) =>
+      ({ ...row, key: key.toString('hex'), sealed: sealed.toString('hex'), phone: phone?.toString('hex'), names: grams.map((gram) => gram.toString('hex')) }))],
+    ['form_answer', answers.map(({ key, sealed, phone: _, names: __, ...row }) => ({ ...row, key: key.toString('hex'), sealed: sealed.toString('hex') }))],
     ['event', decisions.flatMap(({ events }) => events)],
     ['outbox', decisions.flatMap(({ messages }) => messages.map((message) => ({ id: uuidv7(), ...message })))],
     ['deadline', decisions.flatMap(({ deadlines }) => deadlines)],
@@ -67,7 +76,7 @@ export async function commit(db: Runner, decisions: readonly Decision[], { kept,
   return new Set(rows.map(({ id }) => id))
 }
 
-type Section = 'filed' | 'changed' | 'newcomer' | 'event' | 'outbox' | 'deadline' | 'assignment' | 'ask' | 'consent' | 'text' | 'wall_entry' | 'counter' | 'attachment' | 'kept'
+type Section = 'filed' | 'changed' | 'newcomer' | 'form_answer' | 'event' | 'outbox' | 'deadline' | 'assignment' | 'ask' | 'consent' | 'text' | 'wall_entry' | 'counter' | 'attachment' | 'kept'
 
 const statements = new Map<string, { name: string; text: string }>()
 
@@ -136,10 +145,16 @@ function filed(parameter: string, columns: Column[]): string {
 
 const SQL: Record<Exclude<Section, 'changed' | 'filed'>, (parameter: string) => string> = {
   newcomer: (parameter) =>
-    `newcomer AS (SELECT r.* FROM ${rowsOf(parameter, { id: 'uuid', key: 'text', kid: 'text', sealed: 'text', phone: 'text', personId: 'uuid', nodeId: 'uuid' })} WHERE EXISTS (SELECT FROM won)),
-    subject_in AS (INSERT INTO subject ("tenantId", id, key, kid, sealed, phone)
-      SELECT $1::uuid, id, decode(key, 'hex'), kid, decode(sealed, 'hex'), decode(phone, 'hex') FROM newcomer),
+    `newcomer AS (SELECT r.* FROM ${rowsOf(parameter, { id: 'uuid', key: 'text', kid: 'text', sealed: 'text', phone: 'text', personId: 'uuid', nodeId: 'uuid', namesKid: 'text', names: 'text[]' })} WHERE EXISTS (SELECT FROM won)),
+    subject_in AS (INSERT INTO subject ("tenantId", id, key, kid, sealed, phone, "namesKid")
+      SELECT $1::uuid, id, decode(key, 'hex'), kid, decode(sealed, 'hex'), decode(phone, 'hex'), "namesKid" FROM newcomer),
+    names_in AS (INSERT INTO subject_name ("tenantId", "subjectId", n, gram)
+      SELECT $1::uuid, id, o, decode(g, 'hex') FROM newcomer CROSS JOIN LATERAL unnest(names) WITH ORDINALITY AS t(g, o)),
     person_in AS (INSERT INTO person ("tenantId", id, "subjectId", "nodeId") SELECT $1::uuid, "personId", id, "nodeId" FROM newcomer)`,
+  form_answer: (parameter) =>
+    `answer_rows AS (SELECT r.* FROM ${rowsOf(parameter, { requestId: 'uuid', seq: 'int', id: 'uuid', key: 'text', kid: 'text', sealed: 'text', namesKid: 'text' })} WHERE ${WINNERS}),
+    answer_subject AS (INSERT INTO subject ("tenantId", id, key, kid, sealed, "namesKid") SELECT $1::uuid, id, decode(key, 'hex'), kid, decode(sealed, 'hex'), "namesKid" FROM answer_rows),
+    answer_in AS (INSERT INTO form_answer ("tenantId", "requestId", seq, "subjectId") SELECT $1::uuid, "requestId", seq, id FROM answer_rows)`,
   event: insert('event'),
   outbox: insert('outbox'),
   text: insert('text'),

@@ -3,6 +3,8 @@ import { PrismaPg } from '@prisma/adapter-pg'
 import { LRUCache } from 'lru-cache'
 import pg from 'pg'
 import { PrismaClient } from './generated/client.ts'
+import { lent } from './lent-client.ts'
+import { transaction } from './transaction.ts'
 
 /**
  * The way to the database. Two pools, two roles: `app` sees the rows of the tenant it is called in and no others,
@@ -30,6 +32,8 @@ export interface DatabaseOptions {
   url: string
   /** Connections of the app role. */
   connections?: number
+  /** How far the clock of these connections is behind: the demo tells of its last month. */
+  hoursBehind?: number
   onError?: (error: Error) => void
 }
 
@@ -54,10 +58,27 @@ type Done = (error: Error | undefined, client: pg.PoolClient | undefined, releas
  * passes, and only when it differs from what the connection last had.
  */
 export class TenantPool extends pg.Pool {
+  /** The transaction that this call is part of, where it is part of one. */
+  readonly #open = new AsyncLocalStorage<pg.PoolClient>()
+
+  /** Whatever `run` asks of this pool goes through `client`, which is in a transaction. */
+  within<T>(client: pg.PoolClient, run: () => Promise<T>): Promise<T> {
+    // One within another is the same one: it is begun and ended by a savepoint.
+    if (this.#open.getStore() === client) return run()
+    const { client: one, takeBack } = lent(client, () => { delete (one as Client)[SEEN] })
+    ;(one as Client)[SEEN] = tenants.getStore() ?? ''
+    return this.#open.run(one, run).finally(takeBack)
+  }
+
   override connect(): Promise<pg.PoolClient>
   override connect(done: Done): void
   override connect(done?: Done): Promise<pg.PoolClient> | void {
+    const open = this.#open.getStore()
     const tenant = tenants.getStore() ?? ''
+    if (open) {
+      const entered = enterFor(open, tenant)
+      return done ? void entered.then(() => done(undefined, open, () => {}), (failure: Error) => done(failure, undefined, () => {})) : entered
+    }
     if (!done) return super.connect().then((client) => enter(client, tenant))
     super.connect((error, client, release) => {
       if (error || !client) return done(error, undefined, release)
@@ -78,6 +99,17 @@ async function enter(client: Client, tenant: string): Promise<pg.PoolClient> {
     throw error
   }
 }
+
+/** For what is left of the transaction: an act on a sandbox is accounted for where its keeper is. */
+async function enterFor(client: Client, tenant: string): Promise<pg.PoolClient> {
+  if (client[SEEN] === tenant) return client
+  await client.query({ name: 'enter_tenant_within', text: `SELECT set_config('wishwall.tenant', $1, true)`, values: [tenant] })
+  client[SEEN] = tenant
+  return client
+}
+
+/** All that `run` writes through the app's pool, by Prisma too, is committed whole or not at all. */
+export const inOneTransaction = <T>({ app }: Pick<Db, 'app'>, run: () => Promise<T>): Promise<T> => transaction(app, (client) => (app as TenantPool).within(client, run))
 
 /** No statement waits for ever: adapter and driver have no limits of their own. */
 const LIMITS = {
@@ -106,13 +138,13 @@ const CLOCK_LIMITS = {
  * Statements are written so that one plan fits all values (a narrow and a wide form where none would): planning them
  * anew for each call would cost more than running them.
  */
-const optionsFor = (role: string): string => `-c role=${role} -c plan_cache_mode=force_generic_plan -c jit=off -c TimeZone=UTC`
+const optionsFor = (role: string, hoursBehind = 0): string => `${hoursBehind === 0 ? '' : `-c wishwall.clock_offset=-${hoursBehind}h `}-c role=${role} -c plan_cache_mode=force_generic_plan -c jit=off -c TimeZone=UTC`
 
-export function openDatabase({ url, connections = 10, onError = () => {} }: DatabaseOptions): Db {
+export function openDatabase({ url, connections = 10, hoursBehind = 0, onError = () => {} }: DatabaseOptions): Db {
   const config = { connectionString: url, ...LIMITS }
-  const app = new TenantPool({ ...config, max: connections, options: optionsFor('wishwall_app'), application_name: 'wish-wall app' })
-  const system = new pg.Pool({ ...config, max: 4, options: optionsFor('wishwall_system'), application_name: 'wish-wall system' })
-  const clock = new pg.Pool({ ...config, ...CLOCK_LIMITS, max: 1, options: optionsFor('wishwall_system'), application_name: 'wish-wall clock' })
+  const app = new TenantPool({ ...config, max: connections, options: optionsFor('wishwall_app', hoursBehind), application_name: 'wish-wall app' })
+  const system = new pg.Pool({ ...config, max: 4, options: optionsFor('wishwall_system', hoursBehind), application_name: 'wish-wall system' })
+  const clock = new pg.Pool({ ...config, ...CLOCK_LIMITS, max: 1, options: optionsFor('wishwall_system', hoursBehind), application_name: 'wish-wall clock' })
   // An idle connection that breaks must not end the process; the next query reports for itself.
   for (const pool of [app, system, clock]) {
     pool.on('error', onError)

@@ -2,9 +2,10 @@ import type { Actor } from '../domain/actor.ts'
 import { overseen } from '../domain/directory.ts'
 import type { Capability } from '../domain/machine.ts'
 import { maskName } from '../domain/masks.ts'
-import { administers } from '../domain/places.ts'
+import { secures } from '../domain/places.ts'
 import { Problem, says } from '../domain/problems.ts'
 import { forgetActor } from './actors.ts'
+import { account } from './audit.ts'
 import { decodeCursor, pageOf, type Page } from './cursor.ts'
 import { tenantHere, type Db } from './db.ts'
 import type { Keyring } from './keyring.ts'
@@ -13,6 +14,7 @@ import { overseenPath } from './people.ts'
 import type { Place } from './places.ts'
 import { named, refPair } from './refs.ts'
 import { openSubjects } from './subjects.ts'
+import { transaction } from './transaction.ts'
 
 interface Someone {
   id: string
@@ -123,7 +125,7 @@ async function inSight(db: Db, id: string, actor: Actor): Promise<Row> {
 /** @throws Problem not-found, forbidden */
 export async function administeredDuty(db: Db, id: string, actor: Actor): Promise<Row> {
   const row = await inSight(db, id, actor)
-  if (!administers(actor, row.path)) throw new Problem('forbidden')
+  if (!secures(actor, row.path)) throw new Problem('forbidden')
   return row
 }
 
@@ -133,13 +135,16 @@ export async function administeredDuty(db: Db, id: string, actor: Actor): Promis
  */
 export async function endDuty(db: Db, keyring: Keyring, id: string, at: Date | undefined, actor: Actor): Promise<DutyView> {
   const duty = await administeredDuty(db, id, actor)
-  const { rowCount } = await db.app.query({
-    name: 'end_duty',
-    text: `UPDATE duty SET "to" = LEAST(COALESCE("to", 'infinity'), GREATEST("from", COALESCE($3::timestamptz, wishwall_now())))
-      WHERE "tenantId" = $1 AND id = $2 AND COALESCE($3 >= wishwall_now(), true)`,
-    values: [tenantHere(), id, at],
+  await transaction(db.app, async (client) => {
+    const { rowCount } = await client.query({
+      name: 'end_duty',
+      text: `UPDATE duty SET "to" = LEAST(COALESCE("to", 'infinity'), GREATEST("from", COALESCE($3::timestamptz, wishwall_now())))
+        WHERE "tenantId" = $1 AND id = $2 AND COALESCE($3 >= wishwall_now(), true)`,
+      values: [tenantHere(), id, at],
+    })
+    if (rowCount === 0) throw new Problem('validation-failed', { errors: [{ pointer: '/at', code: 'value', message: says('不能早于现在', 'Must not lie in the past') }] })
+    await account(client, actor, { action: 'duty.ended', object: 'duty', objectId: id, details: { personId: duty.person.id, at: at?.toISOString() ?? null } })
   })
-  if (rowCount === 0) throw new Problem('validation-failed', { errors: [{ pointer: '/at', code: 'value', message: says('不能早于现在', 'Must not lie in the past') }] })
   forgetHolders(db, duty)
   return readDuty(db, keyring, id, actor)
 }

@@ -7,11 +7,13 @@ import { Problem, says } from '../domain/problems.ts'
 import { forgetActor } from './actors.ts'
 import { enrolmentInSight, isOwn, readEnrolment, type EnrolmentDetail, type EnrolmentRow } from './affiliations.ts'
 import { unknown } from './appointments.ts'
+import { account } from './audit.ts'
 import { tenantHere, type Db } from './db.ts'
 import { violates } from './failures.ts'
 import type { Keyring } from './keyring.ts'
 import { refPair } from './refs.ts'
 import { findNode } from './targets.ts'
+import { transaction } from './transaction.ts'
 
 export interface Application {
   kind: ClaimerKind
@@ -89,7 +91,7 @@ async function enterpriseOf(db: Db, { name, uscc, node }: NonNullable<Applicatio
  * @throws Problem not-found, forbidden, own-ask, enrolment-decided
  */
 export const verifyEnrolment = (db: Db, keyring: Keyring, id: string, actor: Actor): Promise<EnrolmentDetail> =>
-  decided(db, keyring, id, actor, ({ state }, by) => state !== 'pending' ? undefined : {
+  decided(db, keyring, id, actor, 'enrolment.verified', ({ state }, by) => state !== 'pending' ? undefined : {
     name: 'verify_enrolment',
     text: `WITH a AS (UPDATE affiliation SET "verifiedAt" = wishwall_now(), "decidedById" = $3
         WHERE "tenantId" = $1 AND id = $2 AND ${UNDECIDED} RETURNING "personId", "organisationId", kind),
@@ -105,7 +107,7 @@ export const verifyEnrolment = (db: Db, keyring: Keyring, id: string, actor: Act
 
 /** @throws as `verifyEnrolment` */
 export const rejectEnrolment = (db: Db, keyring: Keyring, id: string, reason: (typeof REJECT_REASONS)[number], actor: Actor): Promise<EnrolmentDetail> =>
-  decided(db, keyring, id, actor, ({ state }, by) => state !== 'pending' ? undefined : {
+  decided(db, keyring, id, actor, 'enrolment.rejected', ({ state }, by) => state !== 'pending' ? undefined : {
     name: 'reject_enrolment',
     text: `UPDATE affiliation SET "rejectedAt" = wishwall_now(), "decidedById" = $3, reason = $4 WHERE "tenantId" = $1 AND id = $2 AND ${UNDECIDED}`,
     values: [tenantHere(), id, by, reason],
@@ -114,7 +116,7 @@ export const rejectEnrolment = (db: Db, keyring: Keyring, id: string, reason: (t
 /** By the branch, or by oneself: what is not decided is withdrawn. @throws Problem not-found, enrolment-decided for what is over */
 export async function endEnrolment(db: Db, keyring: Keyring, id: string, reason: (typeof END_REASONS)[number] | undefined, actor: Actor): Promise<EnrolmentDetail> {
   const row = await enrolmentInSight(db, id, actor)
-  const { rowCount } = await db.app.query({
+  await accounted(db, row, actor, 'enrolment.ended', {
     name: 'end_enrolment',
     text: `WITH a AS (UPDATE affiliation SET "endedAt" = wishwall_now(), reason = $3
         WHERE "tenantId" = $1 AND id = $2 AND "rejectedAt" IS NULL AND "endedAt" IS NULL RETURNING "personId", "organisationId", kind),
@@ -124,7 +126,6 @@ export async function endEnrolment(db: Db, keyring: Keyring, id: string, reason:
       SELECT FROM a`,
     values: [tenantHere(), id, reason],
   })
-  if (rowCount === 0) throw new Problem('enrolment-decided', { facts: { state: row.state } })
   forgetActor(db, row.person.id)
   return readEnrolment(db, keyring, id, actor)
 }
@@ -135,13 +136,22 @@ interface Statement {
   values: unknown[]
 }
 
-async function decided(db: Db, keyring: Keyring, id: string, actor: Actor, statement: (row: EnrolmentRow, by: string) => Statement | undefined): Promise<EnrolmentDetail> {
+type Decision = 'enrolment.verified' | 'enrolment.rejected' | 'enrolment.ended'
+
+/** @throws Problem enrolment-decided where the statement finds nothing to change */
+const accounted = (db: Db, row: EnrolmentRow, actor: Actor, action: Decision, statement: Statement): Promise<void> => transaction(db.app, async (client) => {
+  const { rowCount } = await client.query(statement)
+  if (rowCount === 0) throw new Problem('enrolment-decided', { facts: { state: row.state } })
+  await account(client, actor, { action, object: 'enrolment', objectId: row.id, details: { personId: row.person.id, organisationId: row.organisation.id, kind: row.kind } })
+})
+
+async function decided(db: Db, keyring: Keyring, id: string, actor: Actor, action: Decision, statement: (row: EnrolmentRow, by: string) => Statement | undefined): Promise<EnrolmentDetail> {
   const row = await enrolmentInSight(db, id, actor)
   if (isOwn(row, actor)) throw new Problem('own-ask')
   if (actor.kind !== 'person' || !decidesAt(actor, row.path)) throw new Problem('forbidden')
   const todo = statement(row, actor.id)
-  const { rowCount } = todo ? await db.app.query(todo) : { rowCount: 0 }
-  if (rowCount === 0) throw new Problem('enrolment-decided', { facts: { state: row.state } })
+  if (!todo) throw new Problem('enrolment-decided', { facts: { state: row.state } })
+  await accounted(db, row, actor, action, todo)
   forgetActor(db, row.person.id)
   return readEnrolment(db, keyring, id, actor)
 }

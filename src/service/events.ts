@@ -1,4 +1,4 @@
-import { covers, isRespondent, type Actor } from '../domain/actor.ts'
+import { covers, isRespondent, type Actor, type PersonActor } from '../domain/actor.ts'
 import type { State } from '../domain/machine.ts'
 import { Problem, says } from '../domain/problems.ts'
 import type { Message } from '../domain/request.ts'
@@ -29,6 +29,8 @@ export interface FeedEntry extends FeedRow {
 export interface FeedFilter {
   types: string[] | null
   paths: string[] | null
+  /** Requests that are about the reader, and are not his to deal with. */
+  hidden?: string[]
 }
 
 interface FeedQuery {
@@ -67,7 +69,7 @@ export interface FeedPage {
 const LOOKED_AT = 50_000
 
 /** @throws Problem cursor-unusable */
-export async function feedPage(db: Db, after: string, { types, paths }: FeedFilter, limit: number): Promise<FeedPage> {
+export async function feedPage(db: Db, after: string, { types, paths, hidden = [] }: FeedFilter, limit: number): Promise<FeedPage> {
   const given = after === 'latest' ? null : decodeCursor(after, /^\d{1,18}$/)
   const { rows: [end] } = await db.app.query<{ newest: string; known: boolean }>({
     name: 'feed_end',
@@ -82,12 +84,13 @@ export async function feedPage(db: Db, after: string, { types, paths }: FeedFilt
     name: 'feed',
     text: `SELECT * FROM (SELECT ${FEED_COLUMNS} FROM feed WHERE "tenantId" = $1 AND position > $2 AND position <= $3 ORDER BY position LIMIT ${LOOKED_AT}) looked
       WHERE ($4::text[] IS NULL OR type = ANY ($4)) AND ($5::text[] IS NULL OR EXISTS (SELECT FROM unnest($5::text[]) p WHERE starts_with(path, p)))
+        AND "requestId" <> ALL ($7::uuid[])
       ORDER BY position LIMIT $6`,
-    values: [tenantHere(), from, end.newest, types, paths, limit + 1],
+    values: [tenantHere(), from, end.newest, types, paths, limit + 1, hidden],
   })
   const page = rows.slice(0, limit).map(feedEntry)
   if (rows.length > limit) return { rows: page, position: page.at(-1)!.position, hasMore: true }
-  const horizon = types === null && paths === null ? end.newest : await lookedAt(db, from, end.newest)
+  const horizon = types === null && paths === null && hidden.length === 0 ? end.newest : await lookedAt(db, from, end.newest)
   return { rows: page, position: BigInt(horizon), hasMore: horizon !== end.newest }
 }
 
@@ -109,7 +112,20 @@ export const feedEntry = (row: FeedEntry): FeedEntry => ({ ...row, position: Big
 
 /** @throws Problem forbidden, not-found */
 export async function feedFilter(db: Db, { types, node }: Pick<FeedQuery, 'types' | 'node'>, actor: Actor): Promise<FeedFilter> {
-  return { types: types ?? null, paths: await readable(db, actor, node) }
+  return { types: types ?? null, paths: await readable(db, actor, node), ...(actor.kind === 'person' && { hidden: await aboutHim(db, actor) }) }
+}
+
+/** 被反映人: complaints about the reader, or about whom he acts for, that nobody has given to them (design, section 9). */
+async function aboutHim(db: Db, actor: PersonActor): Promise<string[]> {
+  const organisations = actor.duties.flatMap(({ organisationId, capabilities }) => (organisationId !== null && capabilities.includes('handle') ? [organisationId] : []))
+  const { rows } = await db.app.query<{ id: string }>({
+    name: 'feed_about',
+    text: `SELECT r.id FROM request r WHERE r."tenantId" = $1 AND (r."respondentId" = $2 OR r."respondentOrganisationId" = ANY ($3::uuid[]))
+      AND NOT EXISTS (SELECT FROM assignment s WHERE s."tenantId" = $1 AND s."requestId" = r.id AND s.status IN ('active', 'done')
+        AND (s."personId" = $2 OR s."memberId" = $2 OR s."organisationId" = ANY ($3::uuid[])))`,
+    values: [tenantHere(), actor.id, organisations],
+  })
+  return rows.map(({ id }) => id)
 }
 
 /** Path prefixes whose events the actor may read; null means the whole tenant (an app with `events:read`). */

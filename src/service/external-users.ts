@@ -22,10 +22,10 @@ export async function residentOf(db: Db, keyring: Keyring, clientId: string, use
     await db.app.query({
       name: 'create_external_user',
       text: `
-        WITH s AS (INSERT INTO subject ("tenantId", id, key, kid, sealed) VALUES ($1, $2, $3, $4, $5)),
+        WITH s AS (INSERT INTO subject ("tenantId", id, key, kid, sealed, "namesKid") VALUES ($1, $2, $3, $4, $5, $12)),
         p AS (INSERT INTO person ("tenantId", id, "subjectId") VALUES ($1, $6, $2))
         INSERT INTO external_user ("tenantId", id, "clientId", provider, "appId", "openId", "personId", "createdAt") VALUES ($1, $7, $8, $9, $10, $11, $6, wishwall_now())`,
-      values: [tenantHere(), subject.id, subject.key, subject.kid, subject.sealed, personId, uuidv7(), clientId, provider, appId, indexes[0]],
+      values: [tenantHere(), subject.id, subject.key, subject.kid, subject.sealed, personId, uuidv7(), clientId, provider, appId, indexes[0], subject.namesKid],
     })
     return personId
   } catch (error) {
@@ -33,6 +33,16 @@ export async function residentOf(db: Db, keyring: Keyring, clientId: string, use
     if (!violates(error, 'external_user_identity_key')) throw error
     return (await find(db, clientId, user, indexes))?.personId
   }
+}
+
+/** Whom an app may act for from the beginning. */
+export async function bindExternalUser(db: Db, keyring: Keyring, clientId: string, { provider, appId, openId }: ExternalUser, personId: string): Promise<void> {
+  const [index] = blindIndexes(keyring, 'external-user', [clientId, provider, appId, openId].join('/'))
+  await db.app.query({
+    name: 'bind_external_user',
+    text: `INSERT INTO external_user ("tenantId", id, "clientId", provider, "appId", "openId", "personId", "createdAt") VALUES ($1, $2, $3, $4, $5, $6, $7, wishwall_now())`,
+    values: [tenantHere(), uuidv7(), clientId, provider, appId, index, personId],
+  })
 }
 
 interface Known {

@@ -35,7 +35,10 @@ export const lacks = refusedBy('23503')
 
 /** Our own undo, a deadlock or a lock that did not come: decide again. */
 const AGAIN = new Set(['WW409', '40001', '40P01', '55P03'])
-export const isWorthAnotherTry = (error: unknown): boolean => AGAIN.has(said(error).code)
+export const isWorthAnotherTry = (error: unknown): boolean => AGAIN.has(said(error).code) && !isKeyHeld(error)
+
+/** A twin under the same Idempotency-Key does not end: waiting for it once more would be for nothing. */
+export const isKeyHeld = (error: unknown): boolean => error instanceof pg.DatabaseError && error.code === '55P03' && (error.where?.includes('"idempotency_pkey"') ?? false)
 
 /**
  * Connection gone, too many of them, statement cancelled, server stopping or read-only (failover); P1001 not reachable,

@@ -49,8 +49,8 @@ export class Tail {
 }
 
 /** As the statement of `feedPage` chooses. */
-const concerns = ({ types, paths }: FeedFilter, { type, path }: FeedEntry): boolean =>
-  (types === null || types.includes(type)) && (paths === null || paths.some((prefix) => path.startsWith(prefix)))
+const concerns = ({ types, paths, hidden = [] }: FeedFilter, { type, path, requestId }: FeedEntry): boolean =>
+  !hidden.includes(requestId) && (types === null || types.includes(type)) && (paths === null || paths.some((prefix) => path.startsWith(prefix)))
 
 const PAUSE_MS = 1_000
 

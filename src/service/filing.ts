@@ -3,15 +3,19 @@ import type { Actor } from '../domain/actor.ts'
 import type { Body, Someone } from '../domain/bodies.ts'
 import { dayOf } from '../domain/calendar.ts'
 import { decideFiling, type FilingFacts } from '../domain/filing.ts'
+import { withAnswers } from '../domain/form.ts'
 import { Problem, says } from '../domain/problems.ts'
 import type { Facts } from '../domain/request.ts'
 import { view, type RequestView } from '../domain/view.ts'
 import { checkAttachable } from './attachments.ts'
 import { calendars } from './calendars.ts'
+import { campaignOf } from './campaigns.ts'
+import { holderByCard } from './cards.ts'
 import * as catalogue from './catalogue.ts'
 import { commit, type KeptAnswer, type Newcomer } from './commit.ts'
 import { remember, tenantHere, type Db } from './db.ts'
 import { isWorthAnotherTry, lacks, violates } from './failures.ts'
+import { checkAnswers, sealAnswers } from './forms.ts'
 import type { Keyring } from './keyring.ts'
 import { isId } from './load.ts'
 import { nextNumber } from './numbers.ts'
@@ -33,17 +37,20 @@ const TRIES = 4
 
 /**
  * 点单: one statement, since what it is decided on is remembered for two seconds.
- * @throws Problem node-unknown, item-unknown, target-unknown (filer, beneficiary, guardian, respondent), external-ref-taken (with the existing `id`), forbidden
+ * @throws Problem node-unknown, item-unknown, target-unknown (filer, beneficiary, guardian, respondent), campaign-unknown, campaign-closed,
+ *   external-ref-taken (with the existing `id`), forbidden
  */
 export async function file(db: Db, input: Body<'file'>, actor: Actor, { keep, number, keyring }: FileOptions = {}): Promise<RequestView> {
   for (let attempt = 0; attempt < TRIES; attempt++) {
     const filing = await filingFacts(db, input, number)
     const { parties, newcomers } = await partiesOf(db, input, filing, keyring)
     await checkAttachable(db, input.attachments ?? [], actor)
-    const decision = decideFiling({ ...filing, parties }, input, actor)
+    const filled = checkAnswers(filing.item, input.form)
+    const decided = decideFiling({ ...filing, parties }, input, actor)
+    const decision = filled ? withAnswers(decided, filled.plain) : decided
     const answer = view(decision.after, actor)
     try {
-      if ((await commit(db.app, [decision], { kept: keep?.(answer), newcomers })).size > 0) return answer
+      if ((await commit(db.app, [decision], { kept: keep?.(answer), newcomers, answers: sealAnswers(keyring, decision, filled) })).size > 0) return answer
       // The database's clock is another one than two seconds ago: it was set, or another server answers.
       db.memory.delete(filingKey(input))
     } catch (error) {
@@ -56,7 +63,7 @@ export async function file(db: Db, input: Body<'file'>, actor: Actor, { keep, nu
 }
 
 /** Those the filing names: by id, or as they stand before the one who takes it down. */
-async function partiesOf(db: Db, input: Body<'file'>, { path, node }: FilingFacts, keyring: Keyring | undefined): Promise<{ parties: NonNullable<FilingFacts['parties']>; newcomers: Newcomer[] }> {
+async function partiesOf(db: Db, input: Body<'file'>, { path, node, item }: FilingFacts, keyring: Keyring | undefined): Promise<{ parties: NonNullable<FilingFacts['parties']>; newcomers: Newcomer[] }> {
   const newcomers: Newcomer[] = []
   const idOf = (someone: Someone | undefined): string | null => {
     if (someone === undefined || typeof someone === 'string') return someone ?? null
@@ -68,11 +75,16 @@ async function partiesOf(db: Db, input: Body<'file'>, { path, node }: FilingFact
   const { filer, beneficiary, guardian, respondent } = input
   const target = respondent === undefined ? undefined : await findTarget(db, respondent, path, { anyone: true })
   if (respondent !== undefined && !target) throw personUnknown('/respondent')
+  if (input.card !== undefined && !keyring) throw new Error('a filing by card needs the keyring')
+  const [campaignId, firstContactId] = await Promise.all([
+    input.campaign === undefined ? null : campaignOf(db, input.campaign, { path, item: item.code }),
+    input.card === undefined ? null : holderByCard(db, keyring!, input.card, path),
+  ])
   const filerId = idOf(filer)
   return {
     parties: {
       ...(filerId === null ? {} : { filerId }), beneficiaryId: idOf(beneficiary), guardianId: idOf(guardian),
-      respondentId: target?.personId ?? null, respondentOrganisationId: target?.organisationId ?? null,
+      respondentId: target?.personId ?? null, respondentOrganisationId: target?.organisationId ?? null, campaignId, firstContactId,
     },
     newcomers,
   }

@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto'
 import { Problem } from '../domain/problems.ts'
 import type { KeptAnswer } from './commit.ts'
-import { tenantHere, type Db } from './db.ts'
-import { violates } from './failures.ts'
+import { inOneTransaction, tenantHere, type Db } from './db.ts'
+import { isKeyHeld, violates } from './failures.ts'
 import type { Keyring } from './keyring.ts'
 import { seal, unseal } from './seal.ts'
 
@@ -47,7 +47,22 @@ export async function once(db: Db, keyring: Keyring, keyed: Keyed, work: (keep: 
   }
 }
 
-const isLockTimeout = (error: unknown): boolean => error instanceof Problem && error.code === 'request-changed'
+/**
+ * The same for what is no request: all that `work` writes through the app's pool, and the kept answer, in one transaction.
+ * A twin that comes meanwhile waits for it, is undone and replays.
+ */
+export const onceWhole = (db: Db, keyring: Keyring, keyed: Keyed, work: () => Promise<{ status: number; body: string }>): Promise<Sent> =>
+  once(db, keyring, keyed, (keep) => inOneTransaction(db, async () => {
+    const { status, body } = await work()
+    const { caller, key, fingerprint: print, answer } = keep(status, body)
+    await db.app.query({
+      name: 'keep_answer', text: `INSERT INTO idempotency ("tenantId", caller, key, fingerprint, status, answer, at) VALUES ($1, $2, $3, $4, $5, $6, wishwall_now())`,
+      values: [tenantHere(), caller, key, print, status, answer],
+    })
+    return { status, body, replayed: false }
+  }))
+
+const isLockTimeout = (error: unknown): boolean => isKeyHeld(error) || (error instanceof Problem && error.code === 'request-changed')
 
 const placeOf = ({ caller, key }: Keyed): string => `idempotency/${tenantHere()}/${caller}/${key}`
 

@@ -1,11 +1,13 @@
 import { createPrivateKey, createPublicKey, createSecretKey, generateKeyPairSync, randomBytes, type KeyObject } from 'node:crypto'
 import { z } from 'zod'
 
-/** Newest first: the first key makes, all of them check and open what older ones made. */
+/** The first key makes, all of them check and open what others made: older ones, and one that is to follow. */
 export type Ring<Key> = readonly [Key, ...Key[]]
 
 export interface SecretKey {
   readonly kid: string
+  /** Its place in the document: 0 is the newest. */
+  readonly age: number
   readonly secret: KeyObject
 }
 export interface SigningKey {
@@ -26,22 +28,45 @@ export interface Keyring {
   readonly audit: Ring<SecretKey>
 }
 
-const written = z.strictObject({ kid: z.string().regex(/^[\w-]{1,32}$/), key: z.base64url() })
+/** `from`: makes from then on, and checks from the start. What all processes know before the first of them uses it is refused by none. */
+const written = z.strictObject({ kid: z.string().regex(/^[\w-]{1,32}$/), key: z.base64url(), from: z.iso.datetime().optional() })
 const ring = z
   .tuple([written], written)
   .refine((keys) => new Set(keys.map(({ kid }) => kid)).size === keys.length, 'two keys share a kid')
-const document = z.strictObject({ sign: ring, seal: ring, index: ring, audit: ring })
+export const KEY_USES = ['sign', 'seal', 'index', 'audit'] as const
+export type KeyUse = (typeof KEY_USES)[number]
+const document = z.strictObject({ sign: ring, seal: ring, index: ring, audit: ring } satisfies Record<KeyUse, typeof ring>)
 
-/** The keyring as it is stored: JSON, keys in base64url (Ed25519 as PKCS #8, the others as 32 bytes). */
+/** The keyring as it is stored: JSON, the newest key of each use first, keys in base64url (Ed25519 as PKCS #8, the others as 32 bytes). */
 export type KeyringDocument = z.infer<typeof document>
 type Written = z.infer<typeof written>
 
-/** @throws Error with one line that says where, and never what: it is printed at start-up */
-export function parseKeyring(text: string): Keyring {
+/**
+ * @param nowMs the wall clock, by which keys take over from each other; left out: they all have
+ * @throws Error with one line that says where, and never what: it is printed at start-up
+ */
+export function parseKeyring(text: string, nowMs = Infinity): Keyring {
+  const { sign, seal, index, audit } = readKeyring(text)
+  return { sign: each('sign', sign, signing, nowMs), seal: each('seal', seal, secret, nowMs), index: each('index', index, secret, nowMs), audit: each('audit', audit, secret, nowMs) }
+}
+
+/** @throws as `parseKeyring` */
+export function readKeyring(text: string): KeyringDocument {
   const { data, error } = document.safeParse(jsonOf(text))
   if (!data) throw new Error(`the keyring is not valid: ${error.issues.map(({ path, message }) => `${path.join('.') || 'document'}: ${message}`).join('; ')}`)
-  const { sign, seal, index, audit } = data
-  return { sign: each('sign', sign, signing), seal: each('seal', seal, secret), index: each('index', index, secret), audit: each('audit', audit, secret) }
+  return data
+}
+
+/** When the next key takes over, in milliseconds; Infinity when none will. */
+export const nextTurn = (keyring: KeyringDocument, nowMs: number): number =>
+  Math.min(...KEY_USES.flatMap((use) => keyring[use].map(({ from }) => (from === undefined ? 0 : Date.parse(from)))).filter((at) => at > nowMs), Infinity)
+
+/** With a new key for each of these uses, which makes from `from` on; all that were there stay. */
+export function rotateKeyring(keyring: KeyringDocument, uses: readonly KeyUse[], from: Date): { keyring: KeyringDocument; kids: Partial<Record<KeyUse, string>> } {
+  const fresh = generateKeyring()
+  const kids = Object.fromEntries(uses.map((use) => [use, fresh[use][0].kid]))
+  const rings = uses.map((use): [KeyUse, Ring<Written>] => [use, [{ ...fresh[use][0], from: from.toISOString() }, ...keyring[use]]])
+  return { keyring: { ...keyring, ...(Object.fromEntries(rings) as Partial<KeyringDocument>) }, kids }
 }
 
 /** A new keyring with one key for each use. */
@@ -60,15 +85,17 @@ function jsonOf(text: string): unknown {
   }
 }
 
-function each<Key>(use: string, [first, ...older]: Ring<Written>, parse: (written: Written) => Key): Ring<Key> {
+/** The newest that has taken over makes; where none has yet, the oldest does. */
+function each<Key>(use: string, keys: Ring<Written>, parse: (written: Written, age: number) => Key, nowMs: number): Ring<Key> {
   const parsed = (written: Written): Key => {
     try {
-      return parse(written)
+      return parse(written, keys.indexOf(written))
     } catch (error) {
       throw new Error(`the keyring is not valid: ${use} ${written.kid}: ${error instanceof RangeError ? error.message : 'not a PKCS #8 key'}`)
     }
   }
-  return [parsed(first), ...older.map(parsed)]
+  const makes = keys.find(({ from }) => from === undefined || Date.parse(from) <= nowMs) ?? keys.at(-1)!
+  return [parsed(makes), ...keys.filter((key) => key !== makes).map(parsed)]
 }
 
 function signing({ kid, key }: Written): SigningKey {
@@ -77,8 +104,8 @@ function signing({ kid, key }: Written): SigningKey {
   return { kid, private: private_, public: createPublicKey(private_) }
 }
 
-function secret({ kid, key }: Written): SecretKey {
+function secret({ kid, key }: Written, age: number): SecretKey {
   const bytes = Buffer.from(key, 'base64url')
   if (bytes.length !== 32) throw new RangeError(`${bytes.length} bytes where 32 are needed`)
-  return { kid, secret: createSecretKey(bytes) }
+  return { kid, age, secret: createSecretKey(bytes) }
 }

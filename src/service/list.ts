@@ -1,122 +1,200 @@
-import { covers, type Actor } from '../domain/actor.ts'
+import { covers, type Actor, type PersonActor } from '../domain/actor.ts'
 import type { State } from '../domain/machine.ts'
 import { Problem, says } from '../domain/problems.ts'
 import type { Kind } from '../domain/request.ts'
 import { view, type RequestView } from '../domain/view.ts'
-import { decodeCursor, pageOf, type Page } from './cursor.ts'
-import { remember, tenantHere, type Db } from './db.ts'
-import { FACTS, JOINS, UUID, factsOf, type LoadedRow } from './load.ts'
+import { pageOf, type Page } from './cursor.ts'
+import { tenantHere, type Db } from './db.ts'
+import type { Keyring } from './keyring.ts'
+import { TITLE, placeOf, statement, statementName, writtenPlace, type Order, type Piece } from './list-query.ts'
+import { FACTS, factsOf, type LoadedRow } from './load.ts'
+import { hits } from './search.ts'
+import { subtree } from './subtree.ts'
 import { findNode } from './targets.ts'
 
-export interface ListQuery {
+export interface ListFilter {
+  /** Id or code. */
   node?: string | undefined
+  /** Of the node itself, or also of all below it (the default). */
+  within?: 'node' | 'subtree' | undefined
   state?: State[] | undefined
   kind?: Kind[] | undefined
   item?: string | undefined
   overdue?: boolean | undefined
-  mine?: boolean | undefined
+  /** In what way; true for any of them. */
+  mine?: boolean | Mine | readonly Mine[] | undefined
   externalRef?: string | undefined
+  /** Of items that are (not) reviewed before they are accepted. */
+  review?: boolean | undefined
+  /** Words, number or phone: see search.ts. */
+  q?: string | undefined
+  filedFrom?: Date | undefined
+  /** Exclusive. */
+  filedTo?: Date | undefined
+}
+
+export type Mine = 'filed' | 'assigned' | 'organisation'
+
+export interface ListQuery extends ListFilter {
+  /** `due`: what is due first; only what has a clock that runs. */
+  sort?: 'newest' | 'due' | undefined
+  /** Also say how many there are. */
+  total?: boolean | undefined
   cursor?: string | undefined
   limit: number
 }
 
-/** A filter is a piece of SQL with its value; the set of pieces names the prepared statement. */
-interface Piece {
-  name: string
-  sql: (parameter: string) => string
-  value: unknown
-  /** The condition is on the nodes `n` the requests are read from, one after the other. */
-  nodes?: true
+/** Counted up to here: who has more does not read them one by one. */
+export const MOST_COUNTED = 1_000
+
+export interface Total {
+  count: number
+  /** There are more than that. */
+  more: boolean
+}
+
+export interface RequestPage extends Page<RequestView> {
+  page: Page<RequestView>['page'] & { total?: Total }
+}
+
+export interface SortedRow extends LoadedRow {
+  sortAt: Date | null
 }
 
 /**
- * Requests in the actor's sight, newest first: what he filed or is assigned to (`mine`, and for those without a duty),
- * else what lies in his subtrees.
- * @throws Problem not-found for a node outside the actor's subtrees
+ * Requests in the actor's sight: what he filed or is assigned to (`mine`, and for those without a duty), else what lies
+ * in his subtrees. Newest first, or what is due first. A request is on one page, whatever is filed and done meanwhile;
+ * in the order of due times one that was given another time meanwhile may come again.
+ * @throws Problem not-found for a node outside the actor's subtrees, cursor-unusable, validation-failed for a `q` without words
  */
-export async function list(db: Db, query: ListQuery, actor: Actor): Promise<Page<RequestView>> {
-  const pieces = [await scope(db, query, actor), ...filters(query, actor)]
-  const { rows } = await db.app.query<LoadedRow>({
-    name: `list_${pieces.map(({ name }) => name).join('_')}`,
+export async function list(db: Db, { sort = 'newest', total = false, cursor, limit, ...filter }: ListQuery, actor: Actor, keyring?: Keyring): Promise<RequestPage> {
+  const pieces = await piecesOf(db, filter, actor, keyring)
+  const order: Order = sort === 'due' ? 'due' : filter.filedFrom || filter.filedTo ? 'filed' : 'newest'
+  const page = statement(tenantHere(), limit + 1, pieces, order, cursor === undefined ? null : placeOf(cursor, order))
+  const [{ rows }, counted] = await Promise.all([
     // The page is cut first, on an index; the rest is joined to twenty rows.
-    text: `SELECT ${FACTS} FROM (${newest(pieces)}) r ${JOINS} ORDER BY r.id DESC`,
-    values: [tenantHere(), query.limit + 1, ...pieces.map(({ value }) => value)],
-  })
-  const { data, page } = pageOf(rows, query.limit, ({ id }) => id)
-  return { data: (await factsOf(db, data)).map((facts) => view(facts, actor)), page }
+    db.app.query<SortedRow>({ ...page, text: `SELECT r."sortAt", ${FACTS} FROM (${page.text}) r ${TITLE} ORDER BY ${order === 'due' ? 'r."sortAt", r.id' : order === 'filed' ? 'r."sortAt" DESC, r.id DESC' : 'r.id DESC'}` }),
+    total ? count(db, pieces, order) : undefined,
+  ])
+  const { data, page: place } = pageOf(rows, limit, ({ id, sortAt }) => writtenPlace(order, id, sortAt))
+  const facts = await factsOf(db, data.map(({ sortAt: _, ...row }) => row))
+  return { data: facts.map((each) => view(each, actor)), page: { ...place, ...(counted && { total: counted }) } }
 }
 
-function newest(pieces: Piece[]): string {
-  const written = pieces.map(({ sql, nodes = false }, index) => ({ nodes, sql: sql(`$${index + 3}`) }))
-  const ofRequests = written.filter(({ nodes }) => !nodes).map(({ sql }) => ` AND ${sql}`).join('')
-  const ofNodes = written.filter(({ nodes }) => nodes).map(({ sql }) => ` AND ${sql}`).join('')
-  if (ofNodes === '') return `SELECT r.* FROM request r WHERE r."tenantId" = $1${ofRequests} ORDER BY r.id DESC LIMIT $2`
-  return `SELECT r.* FROM node n CROSS JOIN LATERAL (
-      SELECT r.* FROM request r WHERE r."tenantId" = $1 AND r."responsibleNodeId" = n.id${ofRequests} ORDER BY r.id DESC LIMIT $2) r
-    WHERE n."tenantId" = $1${ofNodes} ORDER BY r.id DESC LIMIT $2`
+/** Ids alone, in the same order and sight, for whoever writes more of each than a list shows. */
+export async function listIds(db: Db, { cursor, limit, ...filter }: ListFilter & { cursor?: string; limit: number }, actor: Actor): Promise<Page<string>> {
+  const order: Order = filter.filedFrom || filter.filedTo ? 'filed' : 'newest'
+  const { name, text, values } = statement(tenantHere(), limit + 1, await piecesOf(db, filter, actor, undefined), order, cursor === undefined ? null : placeOf(cursor, order))
+  const { rows } = await db.app.query<{ id: string; sortAt: Date | null }>({ name: statementName('ids', name), text: `SELECT r.id, r."sortAt" FROM (${text}) r`, values })
+  const { data, page } = pageOf(rows, limit, ({ id, sortAt }) => writtenPlace(order, id, sortAt))
+  return { data: data.map(({ id }) => id), page }
 }
 
-function filters({ state, kind, item, overdue, externalRef, cursor }: ListQuery, actor: Actor): Piece[] {
-  const pieces: Piece[] = []
-  if (state?.length === 1) pieces.push({ name: 'state', sql: (p) => `r.state = ${p}`, value: state[0] })
-  else if (state) pieces.push({ name: 'states', sql: (p) => `r.state = ANY (${p}::text[])`, value: state })
-  if (kind) pieces.push({ name: 'kind', sql: (p) => `r.kind = ANY (${p}::text[])`, value: kind })
-  if (item !== undefined) pieces.push({ name: 'item', sql: (p) => `r."itemId" IN (SELECT i.id FROM item i WHERE i."tenantId" = $1 AND i.code = ${p})`, value: item })
-  if (overdue !== undefined) {
-    pieces.push({ name: 'overdue', sql: (p) => `${p}::bool = EXISTS (SELECT FROM deadline d WHERE d."tenantId" = $1 AND d."requestId" = r.id AND d."closedAt" IS NULL AND d."stoodAt" IS NULL AND d."dueAt" < (SELECT wishwall_now()))`, value: overdue })
-  }
+async function count(db: Db, pieces: readonly Piece[], order: Order): Promise<Total> {
+  const { name, text, values } = statement(tenantHere(), MOST_COUNTED + 1, pieces, order, null)
+  const { rows: [row] } = await db.app.query<{ count: number }>({ name: statementName('count', name), text: `SELECT count(*)::int AS count FROM (${text}) r`, values })
+  return { count: Math.min(row!.count, MOST_COUNTED), more: row!.count > MOST_COUNTED }
+}
+
+/** How many there are, up to `most`. */
+export async function countUpTo(db: Db, filter: ListFilter, actor: Actor, most: number, keyring?: Keyring): Promise<number> {
+  const { name, text, values } = statement(tenantHere(), most, await piecesOf(db, filter, actor, keyring), 'newest', null)
+  const { rows: [row] } = await db.app.query<{ count: number }>({ name: statementName('count', name), text: `SELECT count(*)::int AS count FROM (${text}) r`, values })
+  return row!.count
+}
+
+/** The narrowest first, as far as one can tell: the first that can be read instead of the whole is. */
+async function piecesOf(db: Db, filter: ListFilter, actor: Actor, keyring: Keyring | undefined): Promise<Piece[]> {
+  const found = filter.q === undefined ? [] : await hits(db, keyring, filter.q, actor)
+  return [
+    ...found.map(({ name, value, sql, ids }) => ({ name, value, sql, ...(ids && { instead: { ids } }) })),
+    ...await scope(db, filter, actor),
+    ...filters(filter, actor),
+  ]
+}
+
+/** A clock of a request that has run out, of whatever step. */
+const OVERDUE = `SELECT d."requestId" AS id FROM deadline d WHERE d."tenantId" = $1 AND d."closedAt" IS NULL AND d."stoodAt" IS NULL AND d."dueAt" < (SELECT wishwall_now())`
+
+function filters({ state, kind, item, overdue, externalRef, review, filedFrom, filedTo }: ListFilter, actor: Actor): Piece[] {
+  const pieces: Piece[] = review === undefined ? [] : [ofReview(review)]
   if (externalRef !== undefined) {
     pieces.push({ name: 'ref', sql: (p) => `r."externalRef" = ${p}`, value: externalRef })
     pieces.push({ name: 'client', sql: (p) => `r."filerClientId" = ${p}::uuid`, value: actor.kind === 'system' ? null : actor.clientId })
   }
-  if (cursor !== undefined) pieces.push({ name: 'after', sql: (p) => `r.id < ${p}::uuid`, value: decodeCursor(cursor, UUID) })
+  if (overdue !== undefined) {
+    pieces.push({
+      name: 'overdue', value: overdue, sql: (p) => `${p}::bool = EXISTS (${OVERDUE} AND d."requestId" = r.id)`,
+      ...(overdue && { instead: { ids: (p) => `${OVERDUE} AND ${p}::bool` } }),
+    })
+  }
+  if (filedFrom !== undefined) pieces.push({ name: 'from', sql: (p) => `r."filedAt" >= ${p}::timestamptz`, value: filedFrom })
+  if (filedTo !== undefined) pieces.push({ name: 'to', sql: (p) => `r."filedAt" < ${p}::timestamptz`, value: filedTo })
+  const span = filedFrom !== undefined || filedTo !== undefined || externalRef !== undefined
+  if (item !== undefined) pieces.push(ofItems('item', 'i.code', item, !span))
+  if (kind) pieces.push({ ...ofItems('kind', 'i.kind', kind, !span && item === undefined), sql: (p) => `r.kind = ANY (${p}::text[])` })
+  if (state?.length === 1) pieces.push({ name: 'state', sql: (p) => `r.state = ${p}`, value: state[0] })
+  else if (state) pieces.push({ name: 'states', sql: (p) => `r.state = ANY (${p}::text[])`, value: state, ...(!span && { instead: { keys: (p: string) => `SELECT unnest(${p}::text[]) AS state ON r.state = k.state` } }) })
   return pieces
 }
 
-async function scope(db: Db, { node, mine }: ListQuery, actor: Actor): Promise<Piece> {
-  if (actor.kind === 'app') return { name: 'app', sql: (p) => `r."filerClientId" = ${p}::uuid AND r."filerId" IS NULL`, value: actor.clientId }
-  if (actor.kind === 'system') return { name: 'all', sql: (p) => `${p}::bool`, value: true }
+/** 审核: few versions of few items. */
+export const ofReview = (review: boolean): Piece => ({ name: 'review', value: review, sql: (p) => `${p}::bool = EXISTS (SELECT FROM item i WHERE i."tenantId" = $1 AND i.id = r."itemId" AND i.review)` })
+
+/** Versions of an item, or all items of a kind: few, and requests have an index by them. */
+function ofItems(name: string, column: string, value: string | string[], leads: boolean): Piece {
+  const is = (p: string) => (Array.isArray(value) ? `${column} = ANY (${p}::text[])` : `${column} = ${p}`)
+  return {
+    name, value,
+    sql: (p) => `r."itemId" IN (SELECT i.id FROM item i WHERE i."tenantId" = $1 AND ${is(p)})`,
+    ...(leads && { instead: { keys: (p: string) => `SELECT i.id FROM item i WHERE i."tenantId" = $1 AND ${is(p)} ON r."itemId" = k.id` } }),
+  }
+}
+
+async function scope(db: Db, { node, within = 'subtree', mine, filedFrom, filedTo }: ListFilter, actor: Actor): Promise<Piece[]> {
+  if (actor.kind === 'app') return [{ name: 'app', sql: (p) => `r."filerClientId" = ${p}::uuid AND r."filerId" IS NULL`, value: actor.clientId }]
+  if (actor.kind === 'system') return []
   const paths = actor.duties.filter((duty) => duty.organisationId === null && duty.capabilities.includes('view')).map(({ path }) => path)
-  if (mine || (paths.length === 0 && node === undefined)) return own(actor)
-  if (node === undefined) return paths.length === 1 ? subtree(db, paths[0]!) : { name: 'paths', sql: (p) => `EXISTS (SELECT FROM unnest(${p}::text[]) u WHERE starts_with(r.path, u))`, value: paths }
+  const own = mine || (paths.length === 0 && node === undefined) ? [ownPiece(actor, typeof mine === 'object' ? mine : typeof mine === 'string' ? [mine] : undefined)] : []
+  if (node === undefined && own.length > 0) return own
+  const spans = filedFrom !== undefined || filedTo !== undefined
+  if (node === undefined) {
+    const sight = paths.length === 1 ? await subtree(db, paths[0]!, { spans }) : { name: 'paths', sql: (p: string) => `EXISTS (SELECT FROM unnest(${p}::text[]) u WHERE starts_with(r.path, u))`, value: paths }
+    return [sight, ...complained(actor)]
+  }
   const place = await findNode(db, node)
-  if (!place || !paths.some((path) => covers(path, place.path))) {
+  if (!place || !(mine || paths.some((path) => covers(path, place.path)))) {
     throw new Problem('not-found', { errors: [{ pointer: '/query/node', message: says('没有这个地点', 'No such node') }] })
   }
-  return subtree(db, place.path)
+  if (within === 'node') return [...own, { name: 'at', sql: (p) => `r."responsibleNodeId" = ${p}::uuid`, value: place.id }, ...complained(actor)]
+  return [...own, await subtree(db, place.path, { spans }), ...complained(actor)]
 }
 
-const own = (actor: Actor & { kind: 'person' }): Piece => ({
-  name: 'own',
-  sql: (p) => `r.id IN (
-    SELECT f.id FROM request f WHERE f."tenantId" = $1 AND f."filerId" = (${p}::jsonb ->> 'person')::uuid
-    UNION ALL SELECT s."requestId" FROM assignment s WHERE s."tenantId" = $1 AND s.status = 'active' AND s."personId" = (${p}::jsonb ->> 'person')::uuid
-    UNION ALL SELECT s."requestId" FROM assignment s WHERE s."tenantId" = $1 AND s.status = 'active' AND s."memberId" = (${p}::jsonb ->> 'person')::uuid
-    UNION ALL SELECT s."requestId" FROM assignment s WHERE s."tenantId" = $1 AND s.status = 'active' AND s."organisationId" = ANY (ARRAY(SELECT jsonb_array_elements_text(${p}::jsonb -> 'organisations')::uuid)))`,
-  value: JSON.stringify({
-    person: actor.id,
-    organisations: actor.duties.flatMap(({ organisationId, capabilities }) => (organisationId !== null && capabilities.includes('handle') ? [organisationId] : [])),
-  }),
+/** 被反映人 does not see what is said about him in the list of his place either. */
+const complained = (actor: PersonActor): Piece[] => [{
+  name: 'respondent',
+  sql: (p) => `r."respondentId" IS DISTINCT FROM (${p}::jsonb ->> 'person')::uuid AND (r."respondentOrganisationId" IS NULL OR NOT ${p}::jsonb -> 'organisations' ? r."respondentOrganisationId"::text)`,
+  value: partyOf(actor),
+}]
+
+export const partyOf = (actor: PersonActor): string => JSON.stringify({
+  person: actor.id,
+  organisations: actor.duties.flatMap(({ organisationId, capabilities }) => (organisationId !== null && capabilities.includes('handle') ? [organisationId] : [])),
 })
 
-/** Up to so many nodes the newest of each are read and merged; above, the newest of all are read until enough lie in the subtree. */
-const NEAR = 64
-const SIZE_TTL_MS = 60_000
-
-/** What is quick in a small subtree is slow in a large one and the other way round: two forms, chosen here. */
-async function subtree(db: Db, path: string): Promise<Piece> {
-  const { nodes } = await remember(db, `size/${tenantHere()}/${path}`, SIZE_TTL_MS, async () => {
-    const { rows: [size] } = await db.app.query<{ nodes: number }>({
-      name: 'subtree_size',
-      text: `SELECT count(*)::int AS nodes FROM (SELECT FROM node WHERE "tenantId" = $1 AND path >= $2 AND path < $3 LIMIT ${NEAR + 1}) n`,
-      values: [tenantHere(), path, above(path)],
-    })
-    return size ?? { nodes: 0 }
-  })
-  return nodes > NEAR
-    ? { name: 'wide', sql: (p) => `starts_with(r.path, ${p})`, value: path }
-    : { name: 'near', sql: (p) => `n.path >= ${p} AND n.path < left(${p}, -1) || '0'`, value: path, nodes: true }
+const OWN: Record<Mine, (p: string) => string[]> = {
+  filed: (p) => [`SELECT f.id FROM request f WHERE f."tenantId" = $1 AND f."filerId" = (${p}::jsonb ->> 'person')::uuid`],
+  assigned: (p) => ['personId', 'memberId'].map((column) =>
+    `SELECT s."requestId" AS id FROM assignment s WHERE s."tenantId" = $1 AND s.status = 'active' AND s."${column}" = (${p}::jsonb ->> 'person')::uuid`),
+  organisation: (p) => [`SELECT s."requestId" AS id FROM (SELECT jsonb_array_elements_text(${p}::jsonb -> 'organisations')::uuid AS id) o
+    CROSS JOIN LATERAL (SELECT s."requestId" FROM assignment s WHERE s."tenantId" = $1 AND s.status = 'active' AND s."organisationId" = o.id) s`],
 }
 
-/** The first text after every path below: '0' follows '/'. */
-const above = (path: string): string => `${path.slice(0, -1)}0`
+/** Of a parameter that holds `partyOf`. */
+export const ownIds = (kinds: readonly Mine[], p: string): string => kinds.flatMap((kind) => OWN[kind](p)).join(' UNION ALL ')
+
+/** What the actor filed, has been given, or those he acts for have. */
+export function ownPiece(actor: PersonActor, kinds: readonly Mine[] = ['filed', 'assigned', 'organisation']): Piece {
+  const ids = (p: string) => ownIds(kinds, p)
+  return { name: `own${kinds.map((kind) => kind[0]).join('')}`, sql: (p) => `r.id IN (${ids(p)})`, value: partyOf(actor), instead: { ids } }
+}

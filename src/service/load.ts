@@ -71,10 +71,10 @@ export async function factsOf(db: Reader, rows: readonly LoadedRow[]): Promise<F
     const { now, title, assignments, deadlines, asks, consents, isLead, wall, held, ...request } = row
     const all = (assignments ?? []).map((assignment) => revived(assignment, ['since', 'until', 'reportedAt'])).sort((a, b) => a.seq - b.seq || a.slot - b.slot)
     const clocks = (deadlines ?? []).map(revivedDeadline).sort((a, b) => a.dueAt.getTime() - b.dueAt.getTime())
-    const { node, compound, path: nodePath } = place(row.nodeId)
+    const { node, compound, community, path: nodePath } = place(row.nodeId)
     const responsible = place(row.responsibleNodeId)
     return {
-      now, title, node, nodePath, compound, responsibleNode: responsible.node, responsibleLevel: responsible.level, item, policy, calendar: working.at(request.path), request,
+      now, title, node, nodePath, compound, community, responsibleNode: responsible.node, responsibleLevel: responsible.level, item, policy, calendar: working.at(request.path), request,
       ...sorted(all),
       handlers: all.filter(({ status, role }) => status === 'done' && role === 'lead'),
       asks: (asks ?? []).map((ask) => revived(ask, ['until', 'askedAt', 'answeredAt'])),

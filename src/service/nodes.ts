@@ -15,13 +15,16 @@ interface NodeRow {
   path: string
   parent: { id: string; code: string; name: string } | null
   hasChildren: boolean
+  /** WGS84, degrees. */
+  lng: number | null
+  lat: number | null
   retiredAt: Date | null
 }
 
 /** With the tenant's own word for the level: 小区 here, 大院 there. */
 export type NodeView = NodeRow & { levelName: string }
 
-const COLUMNS = `n.id, n.code, n.name, n.level, n.path, n."retiredAt",
+const COLUMNS = `n.id, n.code, n.name, n.level, n.path, n.lng, n.lat, n."retiredAt",
   (SELECT jsonb_build_object('id', p.id, 'code', p.code, 'name', p.name) FROM node p WHERE p."tenantId" = n."tenantId" AND p.id = n."parentId") AS parent,
   EXISTS (SELECT FROM node c WHERE c."tenantId" = n."tenantId" AND c."parentId" = n.id AND c."retiredAt" IS NULL) AS "hasChildren"`
 

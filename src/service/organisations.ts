@@ -3,6 +3,7 @@ import type { Actor } from '../domain/actor.ts'
 import type { OrganisationKind } from '../domain/organisations.ts'
 import { administers } from '../domain/places.ts'
 import { Problem, says } from '../domain/problems.ts'
+import { account } from './audit.ts'
 import { decodeCursor, pageOf, type Page } from './cursor.ts'
 import { tenantHere, type Db } from './db.ts'
 import { violates } from './failures.ts'
@@ -60,7 +61,10 @@ export async function createOrganisation(db: Db, { node, code, name, kind, uscc 
   if (!place) throw new Problem('node-unknown', { errors: [{ pointer: '/node', message: NO_SUCH_NODE }] })
   if (!administers(actor, place.path)) throw new Problem('forbidden')
   const id = uuidv7()
-  await db.prisma.organisation.create({ data: { tenantId: tenantHere(), id, nodeId: place.id, code, name, kind, uscc: uscc ?? null } })
+  await db.prisma.$transaction(async (tx) => {
+    await tx.organisation.create({ data: { tenantId: tenantHere(), id, nodeId: place.id, code, name, kind, uscc: uscc ?? null } })
+    await account(tx, actor, { action: 'organisation.created', object: 'organisation', objectId: id, details: { code, kind, nodeId: place.id } })
+  })
     .catch((error: unknown) => {
       if (violates(error, 'organisation_tenantId_code_key')) throw codeTaken()
       if (violates(error, 'organisation_tenantId_uscc_key')) throw new Problem('validation-failed', { errors: [{ pointer: '/uscc', code: 'taken', message: says('已有组织使用这个信用代码', 'An organisation has this code already') }] })

@@ -1,19 +1,22 @@
 import { v7 as uuidv7 } from 'uuid'
-import type { Actor } from '../domain/actor.ts'
+import { SYSTEM, type Actor } from '../domain/actor.ts'
 import { inPerson, isRoot, liesIn, looksAfter, mayRegister, overseen } from '../domain/directory.ts'
 import { maskDoor, maskName, maskPhone } from '../domain/masks.ts'
-import { administers } from '../domain/places.ts'
+import { secures } from '../domain/places.ts'
 import { Problem, says } from '../domain/problems.ts'
+import { account } from './audit.ts'
 import { decodeCursor, pageOf, type Page } from './cursor.ts'
 import { tenantHere, type Db } from './db.ts'
 import { violates } from './failures.ts'
 import type { Keyring } from './keyring.ts'
 import { isId, UUID } from './load.ts'
+import { ofSubjects, peopleNamed, type Found } from './named-people.ts'
 import { NO_SUCH_NODE } from './nodes.ts'
 import { hashPassword, oneTimePassword } from './passwords.ts'
 import type { Place } from './places.ts'
 import { changeSubject, findSubjects, openSubjects, sealSubject, type Personal } from './subjects.ts'
 import { findNode } from './targets.ts'
+import { transaction } from './transaction.ts'
 
 interface NewPerson extends Personal {
   name: string
@@ -27,20 +30,21 @@ interface NewPerson extends Personal {
 }
 
 /** @throws Problem validation-failed at /login when it is taken */
-export async function createPerson(db: Db, keyring: Keyring, { nodeId, login, password, once = false, ...personal }: NewPerson): Promise<string> {
+export async function createPerson(db: Db, keyring: Keyring, { nodeId, login, password, once = false, ...personal }: NewPerson, actor: Actor = SYSTEM): Promise<string> {
   const subject = sealSubject(keyring, personal)
   const id = uuidv7()
-  await db.app
-    .query({
+  const passwordHash = password === undefined ? null : await hashPassword(password)
+  await transaction(db.app, async (client) => {
+    await client.query({
       name: 'create_person',
       text: `
-        WITH s AS (INSERT INTO subject ("tenantId", id, key, kid, sealed, phone) VALUES ($1, $2, $3, $4, $5, $6))
+        WITH s AS (INSERT INTO subject ("tenantId", id, key, kid, sealed, phone, "namesKid") VALUES ($1, $2, $3, $4, $5, $6, $12)),
+        n AS (INSERT INTO subject_name ("tenantId", "subjectId", n, gram) SELECT $1, $2, o, g FROM unnest($13::bytea[]) WITH ORDINALITY AS t(g, o))
         INSERT INTO person ("tenantId", id, "subjectId", login, "passwordHash", "passwordOnce", "nodeId") VALUES ($1, $7, $2, $8, $9, $10, $11)`,
-      values: [
-        tenantHere(), subject.id, subject.key, subject.kid, subject.sealed, subject.phone, id,
-        login, password === undefined ? null : await hashPassword(password), once, nodeId,
-      ],
+      values: [tenantHere(), subject.id, subject.key, subject.kid, subject.sealed, subject.phone, id, login, passwordHash, once, nodeId, subject.namesKid, subject.names],
     })
+    await account(client, actor, { action: 'person.created', object: 'person', objectId: id, details: { nodeId: nodeId ?? null, account: login !== undefined } })
+  })
     .catch((error: unknown) => {
       if (!violates(error, 'person_tenantId_login_key')) throw error
       throw new Problem('validation-failed', { errors: [{ pointer: '/login', code: 'taken', message: says('该工号已被使用', 'This login is taken') }] })
@@ -98,11 +102,11 @@ export async function registerPerson(
 ): Promise<PersonView & { oneTimePassword: string | null }> {
   const place = await placeOf(db, node)
   if (!mayRegister(actor, place.path)) throw new Problem('forbidden')
-  if (login !== undefined && !(administers(actor, place.path) && inPerson(actor))) {
+  if (login !== undefined && !(secures(actor, place.path) && inPerson(actor))) {
     throw new Problem('forbidden', { errors: [{ pointer: '/login', message: says('只有管理员本人可以开设账号', 'Only an administrator in person opens accounts') }] })
   }
   const password = login === undefined ? undefined : oneTimePassword()
-  const id = await createPerson(db, keyring, { ...personal, nodeId: place.id, login, password, once: true })
+  const id = await createPerson(db, keyring, { ...personal, nodeId: place.id, login, password, once: true }, actor)
   const { rows } = await db.app.query<Row>({ name: 'person', text: `SELECT ${VIEW} FROM person p WHERE p."tenantId" = $1 AND p.id = $2`, values: [tenantHere(), id] })
   const [person] = await shown(db, keyring, rows)
   return { ...person!, oneTimePassword: password ?? null }
@@ -135,20 +139,23 @@ export async function changePerson(db: Db, keyring: Keyring, ref: string, { node
   const self = actor.kind === 'person' && actor.id === person.id && node === undefined
   if (!may && !(self && (personal.name === undefined || !(await hasName(db, keyring, person))))) throw new Problem('forbidden')
   const place = node === undefined ? undefined : await placeOf(db, node)
-  if (place && !(person.hasAccount ? administers(actor, place.path) : mayRegister(actor, place.path))) {
+  if (place && !(person.hasAccount ? secures(actor, place.path) : mayRegister(actor, place.path))) {
     throw new Problem('forbidden', { errors: [{ pointer: '/node', message: says('不在您的管辖范围', 'Not a place of yours') }] })
   }
-  const changes = Object.values(personal).some((value) => value !== undefined)
-  if (changes && !(await changeSubject(db, keyring, person.subjectId, personal))) throw new Problem('person-erased')
-  if (place) await db.prisma.person.updateMany({ where: { tenantId: tenantHere(), id: person.id }, data: { nodeId: place.id } })
+  const fields = Object.entries(personal).flatMap(([field, value]) => (value === undefined ? [] : [field]))
+  await transaction(db.app, async (client) => {
+    if (fields.length > 0 && !(await changeSubject({ app: client }, keyring, person.subjectId, personal))) throw new Problem('person-erased')
+    if (place) await client.query({ name: 'move_person', text: `UPDATE person SET "nodeId" = $3 WHERE "tenantId" = $1 AND id = $2`, values: [tenantHere(), person.id, place.id] })
+    await account(client, actor, { action: fields.length > 0 ? 'subject.corrected' : 'person.changed', object: 'person', objectId: person.id, details: { fields, nodeId: place?.id ?? null } })
+  })
   return readPerson(db, keyring, person.id, actor)
 }
 
 export interface PeopleQuery {
   /** Id or code of a node: people there or below. */
   node?: string | undefined
-  /** Whole, as `domain/atoms.ts` writes it. */
   phone?: string | undefined
+  q?: string | undefined
   cursor?: string | undefined
   limit: number
 }
@@ -194,16 +201,17 @@ const inTrees = (paths: string[]): Sight | undefined =>
 
 /**
  * Newest first: staff find the people of the places they oversee, an app the residents it brought, everybody else himself.
- * @throws Problem not-found for a node out of sight, cursor-unusable
+ * @throws Problem not-found for a node out of sight, cursor-unusable; forbidden for a name, without looking after people
  */
-export async function listPeople(db: Db, keyring: Keyring, { node, phone, cursor, limit }: PeopleQuery, actor: Actor): Promise<Page<PersonView>> {
+export async function listPeople(db: Db, keyring: Keyring, { node, phone, q, cursor, limit }: PeopleQuery, actor: Actor): Promise<Page<PersonView>> {
   const sight = node === undefined ? sightOf(actor) : inTrees([await overseenPath(db, node, actor)])!
   const subjects = phone === undefined ? null : await findSubjects(db, keyring, phone)
-  const who = subjects ? `p."subjectId" = ANY ($5::uuid[]) AND ${sight.each}` : sight.list
+  const found: Found[] = [...(subjects ? [ofSubjects(subjects)] : []), ...(q === undefined ? [] : await peopleNamed(db, keyring, q, actor))]
+  const who = [...found.map(({ sql }, index) => sql(`$${index + 5}`)), found.some(({ few }) => few) ? sight.each : sight.list].join(' AND ')
   const { rows } = await db.app.query<Row>({
-    name: `people_${sight.name}${subjects ? '_by_phone' : ''}`,
+    name: ['people', sight.name, ...found.map(({ name }) => name)].join('_'),
     text: `SELECT ${VIEW} FROM person p WHERE p."tenantId" = $1 AND ${who} AND ($3::uuid IS NULL OR p.id < $3) ORDER BY p.id DESC LIMIT $4`,
-    values: [tenantHere(), sight.value, cursor === undefined ? null : decodeCursor(cursor, UUID), limit + 1, ...(subjects ? [subjects] : [])],
+    values: [tenantHere(), sight.value, cursor === undefined ? null : decodeCursor(cursor, UUID), limit + 1, ...found.map(({ value }) => value)],
   })
   const { data, page } = pageOf(rows, limit, ({ id }) => id)
   return { data: await shown(db, keyring, data), page }

@@ -9,6 +9,8 @@ export interface PlaceOnMap {
   path: string
   level: string
   compound: Place | null
+  /** The one below the root; null for the root itself. */
+  community: Place | null
 }
 
 /** A node that is renamed shows its old name for so long. */
@@ -17,7 +19,9 @@ const PLACE_TTL_MS = 60_000
 const PLACES = `
   SELECT n.path, n.level, jsonb_build_object('id', n.id, 'code', n.code, 'name', n.name) AS node,
     (SELECT jsonb_build_object('id', c.id, 'code', c.code, 'name', c.name) FROM node c
-      WHERE c."tenantId" = n."tenantId" AND c.code = ANY (string_to_array(n.path, '/')) AND c.level = $3) AS compound
+      WHERE c."tenantId" = n."tenantId" AND c.code = ANY (string_to_array(n.path, '/')) AND c.level = $3) AS compound,
+    (SELECT jsonb_build_object('id', c.id, 'code', c.code, 'name', c.name) FROM node c
+      WHERE c."tenantId" = n."tenantId" AND c.code = split_part(n.path, '/', 2)) AS community
   FROM node n WHERE n."tenantId" = $1 AND n.id = ANY ($2::uuid[])`
 
 /** Nodes by id, remembered: every answer names two, and they hardly ever change. One query for all that are not known. */

@@ -6,6 +6,7 @@ import { readPolicy, tooEarly, unsayable, type Policy } from '../domain/policy.t
 import { neverAfterOpening } from '../domain/preview.ts'
 import { Problem, says, type Finding } from '../domain/problems.ts'
 import type { Settings } from '../domain/settings.ts'
+import { account } from './audit.ts'
 import { calendars } from './calendars.ts'
 import type { Runner } from './commit.ts'
 import { decodeCursor, pageOf, type Page } from './cursor.ts'
@@ -142,6 +143,7 @@ export async function putPolicy(db: Db, { node, code, body, applyToOpen = false 
         values: [rule.tenantId, id, code, version, place.id, JSON.stringify(body)],
       })
       operation = await order(client)
+      await account(client, actor, { action: 'policy.changed', object: 'policy', objectId: id, details: { code, version, nodeId: place.id, applyToOpen } })
     }),
   })
   return { policy: await readVersion(db, id), isNew: true, operation }

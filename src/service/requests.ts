@@ -3,6 +3,7 @@ import type { Actor } from '../domain/actor.ts'
 import type { Body } from '../domain/bodies.ts'
 import { decide } from '../domain/decide.ts'
 import { withFamily } from '../domain/family.ts'
+import { withAnswers, type Answers } from '../domain/form.ts'
 import type { Transition } from '../domain/machine.ts'
 import { Problem } from '../domain/problems.ts'
 import type { Facts } from '../domain/request.ts'
@@ -12,6 +13,8 @@ import { checkAttachable } from './attachments.ts'
 import { commit, type KeptAnswer } from './commit.ts'
 import { tenantHere, type Db } from './db.ts'
 import { isWorthAnotherTry } from './failures.ts'
+import { checkAnswers, sealAnswers } from './forms.ts'
+import type { Keyring } from './keyring.ts'
 import { isId, load } from './load.ts'
 import { attachmentsOf, representedBy, withNamed } from './named.ts'
 import { transaction } from './transaction.ts'
@@ -23,6 +26,8 @@ interface Options {
   version?: number | undefined
   /** Keeps the answer for the caller's Idempotency-Key, in the same commit. */
   keep?: ((answer: RequestView) => KeptAnswer) | undefined
+  /** Seals personal answers of a form that is filled in again. */
+  keyring?: Keyring | undefined
 }
 
 /** How often a lost compare-and-set is decided again before the caller is told: enough for sixteen who want sixteen slots on a busy machine. */
@@ -52,16 +57,18 @@ export async function act<V extends Transition>(db: Db, verb: V, ref: string, in
 }
 
 /** @returns undefined when someone else was faster */
-async function actOnce<V extends Transition>(db: Db, verb: V, ref: string, input: Body<V>, actor: Actor, { version, keep }: Options): Promise<RequestView | undefined> {
+async function actOnce<V extends Transition>(db: Db, verb: V, ref: string, input: Body<V>, actor: Actor, { version, keep, keyring }: Options): Promise<RequestView | undefined> {
   const represented = await representedBy(db, input)
   const party = represented ?? actor
   const facts = await visible(db, ref, actor, verb === 'claim' && party.kind === 'person' ? claimsKey({ personId: party.id, organisationId: null }) : undefined)
   if (version !== undefined && version !== facts.request.version) throw new Problem('version-mismatch', { facts: { version: facts.request.version } })
   const named = await withNamed(db, verb, { ...facts, ...(represented ? { represented } : {}) }, input, party)
   await checkAttachable(db, attachmentsOf(input), actor, facts.request.id)
-  const decision = decide(verb, named, input, actor)
+  const decided = decide(verb, named, input, actor)
+  const filled = 'form' in input && input.form !== undefined ? checkAnswers(facts.item, input.form as Answers) : undefined
+  const decision = filled ? withAnswers(decided, filled.plain) : decided
   const answer = view(decision.after, actor)
-  const written = await commit(db.app, withFamily(decision, named), { kept: keep?.(answer) })
+  const written = await commit(db.app, withFamily(decision, named), { kept: keep?.(answer), answers: sealAnswers(keyring, decision, filled) })
   return written.size > 0 ? answer : undefined
 }
 

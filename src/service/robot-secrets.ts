@@ -16,7 +16,7 @@ interface Owner {
 }
 
 /** An address opens at its own robot only. */
-const placeOf = ({ tenantId, robotId }: Owner): string => `robot/${tenantId}/${robotId}`
+export const placeOf = ({ tenantId, robotId }: Owner): string => `robot/${tenantId}/${robotId}`
 
 export function sealAddress(keyring: Keyring, owner: Owner, { url, secret }: RobotAddress): { kid: string; sealed: Buffer } {
   const [{ kid, secret: key }] = keyring.seal

@@ -2,10 +2,11 @@ import type pg from 'pg'
 import { v7 as uuidv7 } from 'uuid'
 import type { Actor, PersonActor } from '../domain/actor.ts'
 import { EVENT_TYPES } from '../domain/derive.ts'
-import { administers } from '../domain/places.ts'
+import { administeredTrees, administers } from '../domain/places.ts'
 import { Problem, says, type Says } from '../domain/problems.ts'
 import { ADDRESS_FAULTS, DEFAULT_EVENT_TYPES, PACE_MS, type AddressFault, type Channel } from '../domain/robot.ts'
 import { matchesType } from '../domain/webhook.ts'
+import { account } from './audit.ts'
 import { decodeCursor, pageOf, type Page } from './cursor.ts'
 import { tenantHere, type Db } from './db.ts'
 import { violates } from './failures.ts'
@@ -62,8 +63,7 @@ const isKeeper = (actor: Actor, path: string): actor is PersonActor => actor.kin
 
 /** Newest first. @throws Problem forbidden for whoever administers nothing, cursor-unusable */
 export async function listRobots(db: Db, { limit, cursor }: { limit: number; cursor?: string | undefined }, actor: Actor): Promise<Page<RobotView>> {
-  const duties = actor.kind === 'person' ? actor.duties : []
-  const paths = duties.filter(({ organisationId, capabilities }) => organisationId === null && capabilities.includes('administer')).map(({ path }) => path)
+  const paths = actor.kind === 'person' ? administeredTrees(actor) : []
   if (paths.length === 0) throw new Problem('forbidden')
   const { rows } = await db.app.query<RobotRow>({
     name: 'robots',
@@ -114,15 +114,16 @@ export async function createRobot({ db, keyring, robots }: RobotDeps, robot: New
   checkTypes(eventTypes)
   const id = uuidv7()
   const { kid, sealed, fingerprint, older, mask, signed } = await addressFor({ keyring, robots }, { robotId: id, channel }, { url, secret })
-  await refusingTwins(db.app, { id, older }, () => db.app.query({
+  await transaction(db.app, (client) => refusingTwins(client, { id, older }, () => client.query({
     name: 'create_robot',
     text: `INSERT INTO robot ("tenantId", id, "nodeId", "personId", channel, name, "eventTypes", kid, sealed, fingerprint, mask, signed, status, "fromPosition", "nextAt", "createdAt")
       SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, 'enabled', COALESCE((SELECT max(position) FROM feed WHERE "tenantId" = $1), 0), wishwall_now(), wishwall_now()
       WHERE (SELECT count(*) FROM robot WHERE "tenantId" = $1 AND status <> 'removed') < ${MOST_ROBOTS}`,
     values: [tenantHere(), id, nodeId, (actor as PersonActor).id, channel, name, [...new Set(eventTypes)], kid, sealed, fingerprint, mask, signed],
-  }).then(({ rowCount }) => {
+  }).then(async ({ rowCount }) => {
     if (rowCount === 0) throw new Problem('limit-reached', { detail: says(`最多 ${MOST_ROBOTS} 个机器人`, `At most ${MOST_ROBOTS} robots`) })
-  }))
+    await account(client, actor, { action: 'robot.created', object: 'robot', objectId: id, details: { channel, nodeId } })
+  })))
   return readRobot(db, id, actor)
 }
 
@@ -158,6 +159,7 @@ export async function updateRobot({ db, keyring, robots }: RobotDeps, id: string
       values: [tenantHere(), id, nodeId ?? now.node.id, name, [...new Set(eventTypes)], status],
     })
     if (status === 'paused') await cancelWaiting(client, id)
+    await account(client, actor, { action: 'robot.changed', object: 'robot', objectId: id, details: { fields: Object.keys(change), status } })
     return viewOf(await kept(client, id, actor))
   })
 }
@@ -185,6 +187,7 @@ export const removeRobot = (db: Db, id: string, actor: Actor): Promise<void> => 
     name: 'robot_remove', text: `UPDATE robot SET status = 'removed', kid = NULL, sealed = NULL, fingerprint = NULL WHERE "tenantId" = $1 AND id = $2`, values: [tenantHere(), id],
   })
   await cancelWaiting(client, id)
+  await account(client, actor, { action: 'robot.removed', object: 'robot', objectId: id })
 })
 
 const cancelWaiting = (client: pg.PoolClient, id: string) => client.query({

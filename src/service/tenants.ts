@@ -6,6 +6,8 @@ export interface Tenant {
   id: string
   code: string
   settings: Settings
+  /** One in which an app only tries, see sandboxes.ts. */
+  sandbox: boolean
 }
 
 /** Settings may be this old in another process; a public door may know a new tenant this late. */
@@ -15,11 +17,11 @@ const TTL_MS = 5_000
 export function tenant(db: Reader): Promise<Tenant> {
   const id = tenantHere()
   return remember(db, `tenant/${id}`, TTL_MS, async () => {
-    const { rows: [row] } = await db.app.query<{ code: string; settings: Settings }>({
-      name: 'tenant', text: `SELECT code, settings FROM tenant WHERE id = $1`, values: [id],
+    const { rows: [row] } = await db.app.query<{ code: string; settings: Settings; sandbox: boolean }>({
+      name: 'tenant', text: `SELECT code, settings, "sandboxOfId" IS NOT NULL AS sandbox FROM tenant WHERE id = $1`, values: [id],
     })
     if (!row) throw new Error(`tenant ${id} does not exist`)
-    return { id, code: row.code, settings: row.settings }
+    return { id, ...row }
   })
 }
 
@@ -30,9 +32,9 @@ export async function rootOf(db: Db): Promise<string> {
   return root.id
 }
 
-/** All tenants, for the doors that come before a tenant is known and for the sweep. */
-export async function allTenants(db: Db): Promise<{ id: string; code: string }[]> {
-  const { rows } = await db.system.query<{ id: string; code: string }>({ name: 'tenants', text: `SELECT id, code FROM tenant ORDER BY code` })
+/** All tenants, sandboxes among them: for the doors that come before a tenant is known and for what goes through all. */
+export async function allTenants(db: Db): Promise<{ id: string; code: string; sandbox: boolean }[]> {
+  const { rows } = await db.system.query<{ id: string; code: string; sandbox: boolean }>({ name: 'tenants', text: `SELECT id, code, "sandboxOfId" IS NOT NULL AS sandbox FROM tenant ORDER BY code` })
   return rows
 }
 
@@ -50,7 +52,8 @@ export async function publicTenant(db: Db, code: string | undefined): Promise<st
 
 /** An empty database is not remembered: the first tenant is there at once. */
 async function someTenants(db: Db) {
-  const known = await allTenants(db)
+  // A sandbox is found by its app only: of one tenant and its sandboxes nobody need say which is meant.
+  const known = (await allTenants(db)).filter(({ sandbox }) => !sandbox)
   if (known.length === 0) throw noSuchTenant()
   return known
 }

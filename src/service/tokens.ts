@@ -103,14 +103,15 @@ interface Memory {
 
 /** Tokens of 0.5 kB each. */
 const MOST_SEEN = 10_000
-const memories = new WeakMap<Keyring, Memory>()
+/** Of one ring: when the keys change, what is known of them is forgotten. */
+const memories = new WeakMap<Keyring['sign'], Memory>()
 
 function memoryOf(keyring: Keyring): Memory {
-  const known = memories.get(keyring)
+  const known = memories.get(keyring.sign)
   if (known) return known
   const keysFor = (use: Use) => new Map(keyring.sign.map((key) => [header(use, key.kid), key.public]))
   const memory = { keys: { access: keysFor('access'), refresh: keysFor('refresh') }, seen: new LRUCache<string, Seen>({ max: MOST_SEEN }) }
-  memories.set(keyring, memory)
+  memories.set(keyring.sign, memory)
   return memory
 }
 

@@ -1,6 +1,8 @@
 import type pg from 'pg'
+import { SYSTEM, type Actor } from '../domain/actor.ts'
 import { healthOf, judge, nextAttempt, type Outcome } from '../domain/webhook.ts'
-import type { Db } from './db.ts'
+import { account } from './audit.ts'
+import { inTenant, type Db } from './db.ts'
 import { MOST_AT_ONCE, type Delivery, type Turn } from './deliveries.ts'
 import { transaction } from './transaction.ts'
 
@@ -139,9 +141,10 @@ const DISABLE = `UPDATE webhook_endpoint SET status = 'disabled', "disabledReaso
 const END_ALL = `UPDATE webhook_delivery SET state = 'disabled', "nextAt" = NULL, "endedAt" = wishwall_now() WHERE "tenantId" = $1 AND "endpointId" = $2 AND "nextAt" IS NOT NULL AND position IS NOT NULL`
 
 /** Ends all that waits. For whoever holds the endpoint, or comes to hold it here. @returns false when it was disabled already */
-export async function disable(client: Pick<pg.PoolClient, 'query'>, tenantId: string, endpointId: string, reason: DisabledReason): Promise<boolean> {
+export async function disable(client: Pick<pg.PoolClient, 'query'>, tenantId: string, endpointId: string, reason: DisabledReason, actor: Actor = SYSTEM): Promise<boolean> {
   const { rowCount } = await client.query({ name: 'webhook_disable', text: DISABLE, values: [tenantId, endpointId, reason] })
   await client.query({ name: 'webhook_end_all', text: END_ALL, values: [tenantId, endpointId] })
+  if (rowCount === 1) await inTenant(tenantId, () => account(client, actor, { action: 'endpoint.disabled', object: 'endpoint', objectId: endpointId, details: { reason } }))
   return rowCount === 1
 }
 

@@ -1,7 +1,9 @@
 import { randomBytes } from 'node:crypto'
+import type pg from 'pg'
 import { v7 as uuidv7 } from 'uuid'
 import { Problem, says } from '../domain/problems.ts'
 import { SECRET_FAULTS, newKeyPair, newSecret, publicKeyOf, secretFault } from '../domain/webhook.ts'
+import { tenantHere } from './db.ts'
 import type { SealedSecret } from './deliveries.ts'
 import type { Keyring } from './keyring.ts'
 import { seal, unseal } from './seal.ts'
@@ -22,7 +24,7 @@ interface Owner {
 }
 
 /** A secret opens at its own endpoint only. */
-const placeOf = ({ tenantId, endpointId }: Owner, id: string): string => `webhook-secret/${tenantId}/${endpointId}/${id}`
+export const placeOf = ({ tenantId, endpointId }: Owner, id: string): string => `webhook-secret/${tenantId}/${endpointId}/${id}`
 
 /**
  * @param given one the receiver brings; otherwise a new one is made
@@ -38,6 +40,13 @@ export function freshSecret(keyring: Keyring, owner: Owner, algorithm: Algorithm
   const [{ kid, secret: key }] = keyring.seal
   return { secret, publicKey, row: { id, kid, sealed: seal(key, Buffer.from(secret), placeOf(owner, id)), publicKey } }
 }
+
+/** The newest of its endpoint from now on, in the transaction that made it. */
+export const keepSecret = (client: pg.PoolClient, endpointId: string, { id, kid, sealed, publicKey }: Fresh['row']) => client.query({
+  name: 'webhook_keep_secret',
+  text: `INSERT INTO webhook_secret ("tenantId", "endpointId", id, kid, sealed, "publicKey", "createdAt") VALUES ($1, $2, $3, $4, $5, $6, wishwall_now())`,
+  values: [tenantHere(), endpointId, id, kid, sealed, publicKey],
+})
 
 const refused = (code: string, message: (typeof SECRET_FAULTS)[keyof typeof SECRET_FAULTS]) =>
   new Problem('validation-failed', { errors: [{ pointer: '/secret', code, message }] })

@@ -2,9 +2,10 @@ import type pg from 'pg'
 import { v7 as uuidv7 } from 'uuid'
 import type { Actor } from '../domain/actor.ts'
 import { EVENT_TYPES } from '../domain/derive.ts'
-import { administers } from '../domain/places.ts'
+import { administeredTrees, administers } from '../domain/places.ts'
 import { Problem, says } from '../domain/problems.ts'
 import { EGRESS_REFUSALS, matchesType, type EgressRefusal } from '../domain/webhook.ts'
+import { account } from './audit.ts'
 import { decodeCursor, pageOf, type Page } from './cursor.ts'
 import { tenantHere, type Db } from './db.ts'
 import { FIRST_AT_ONCE } from './deliveries.ts'
@@ -15,7 +16,7 @@ import { findNode } from './targets.ts'
 import { rootOf } from './tenants.ts'
 import { transaction } from './transaction.ts'
 import { disable, type DisabledReason } from './webhook-results.ts'
-import { freshSecret, type Algorithm } from './webhook-secrets.ts'
+import { freshSecret, keepSecret, type Algorithm } from './webhook-secrets.ts'
 
 export interface WebhookDeps {
   db: Db
@@ -62,7 +63,7 @@ const keeps = (actor: Actor, { app, path }: EndpointRow): boolean => (actor.kind
 
 /** Of the nodes that a person administers. */
 const administered = (actor: Actor): string[] | null =>
-  actor.kind === 'person' ? actor.duties.filter(({ organisationId, capabilities }) => organisationId === null && capabilities.includes('administer')).map(({ path }) => path) : null
+  actor.kind === 'person' ? administeredTrees(actor) : null
 
 /** Newest first. @throws Problem forbidden for a person who administers nothing, cursor-unusable */
 export async function listEndpoints({ db }: Pick<WebhookDeps, 'db'>, { limit, cursor }: { limit: number; cursor?: string | undefined }, actor: Actor): Promise<Page<EndpointView>> {
@@ -141,18 +142,13 @@ export async function createEndpoint({ db, keyring, egress }: WebhookDeps, { url
     })
     if (rowCount === 0) throw new Problem('limit-reached', { detail: says(`最多 ${MOST_ENDPOINTS} 个回调地址`, `At most ${MOST_ENDPOINTS} endpoints`) })
     await keepSecret(client, endpointId, fresh.row)
+    await account(client, actor, { action: 'endpoint.created', object: 'endpoint', objectId: endpointId, details: { nodeId, eventTypes } })
     return { ...viewOf(await kept(client, endpointId, actor)), secret: shown(fresh.secret, algorithm) }
   })
 }
 
 /** A private key is nobody's business but ours; receivers need the public one. */
 const shown = (secret: string, algorithm: Algorithm): string | null => (algorithm === 'v1' ? secret : null)
-
-const keepSecret = (client: pg.PoolClient, endpointId: string, { id, kid, sealed, publicKey }: ReturnType<typeof freshSecret>['row']) => client.query({
-  name: 'webhook_keep_secret',
-  text: `INSERT INTO webhook_secret ("tenantId", "endpointId", id, kid, sealed, "publicKey", "createdAt") VALUES ($1, $2, $3, $4, $5, $6, wishwall_now())`,
-  values: [tenantHere(), endpointId, id, kid, sealed, publicKey],
-})
 
 /** What is left out stays as it is. @throws as `createEndpoint`, and Problem not-found */
 export async function updateEndpoint({ db, egress }: Omit<WebhookDeps, 'keyring'>, id: string, change: EndpointChange, actor: Actor): Promise<EndpointView> {
@@ -167,6 +163,7 @@ export async function updateEndpoint({ db, egress }: Omit<WebhookDeps, 'keyring'
       text: `UPDATE webhook_endpoint SET "nodeId" = $3, url = $4, "eventTypes" = $5, ordered = $6, "ratePerSecond" = $7, description = $8 WHERE "tenantId" = $1 AND id = $2`,
       values: [tenantHere(), id, nodeId ?? now.node.id, url, [...new Set(eventTypes)], ordered, ratePerSecond, description],
     })
+    await account(client, actor, { action: 'endpoint.changed', object: 'endpoint', objectId: id, details: { fields: Object.keys(change) } })
     return viewOf(await kept(client, id, actor))
   })
 }
@@ -195,6 +192,7 @@ async function checkUrl(egress: WebhookDeps['egress'], url: string): Promise<voi
 export const pauseEndpoint = (db: Db, id: string, actor: Actor): Promise<EndpointView> => held(db, id, actor, async (client, { status }) => {
   if (status === 'disabled') throw new Problem('endpoint-disabled')
   await client.query({ name: 'webhook_pause', text: `UPDATE webhook_endpoint SET status = 'paused' WHERE "tenantId" = $1 AND id = $2`, values: [tenantHere(), id] })
+  if (status !== 'paused') await account(client, actor, { action: 'endpoint.paused', object: 'endpoint', objectId: id })
   return viewOf(await kept(client, id, actor))
 })
 
@@ -218,12 +216,13 @@ export const resumeEndpoint = (db: Db, id: string, { missed }: { missed: boolean
       WHERE "tenantId" = $1 AND id = $2 AND status <> 'enabled'`,
     values: [tenantHere(), id, FIRST_AT_ONCE, missed],
   })
+  if (status !== 'enabled') await account(client, actor, { action: 'endpoint.resumed', object: 'endpoint', objectId: id, details: { from: status, missed } })
   return viewOf(await kept(client, id, actor))
 })
 
 /** Until it is resumed: what waits is ended, and nothing more is sent. The log stays. @throws Problem not-found */
 export const disableEndpoint = (db: Db, id: string, actor: Actor): Promise<EndpointView> => held(db, id, actor, async (client) => {
-  await disable(client, tenantHere(), id, 'by-owner')
+  await disable(client, tenantHere(), id, 'by-owner', actor)
   return viewOf(await kept(client, id, actor))
 })
 
@@ -246,5 +245,6 @@ export const rotateSecret = ({ db, keyring }: Pick<WebhookDeps, 'db' | 'keyring'
       values: [tenantHere(), id],
     })
     await keepSecret(client, id, fresh.row)
+    await account(client, actor, { action: 'endpoint.secret-rotated', object: 'endpoint', objectId: id })
     return { ...viewOf(await kept(client, id, actor)), secret: shown(fresh.secret, algorithm) }
   })

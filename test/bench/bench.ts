@@ -11,6 +11,7 @@ import { generateKeyring, parseKeyring } from '../../src/service/keyring.ts'
 import { migrate } from '../../src/service/migrate.ts'
 import { signToken } from '../../src/service/tokens.ts'
 import { hammer, type Figures, type Shot } from './hammer.ts'
+import { wallCost } from './second-wall.ts'
 import { fill, makeTown } from './town.ts'
 
 /**
@@ -37,7 +38,7 @@ try {
   const keyring = generateKeyring()
   await writeFile(join(folder, 'keyring.json'), JSON.stringify(keyring), { mode: 0o600 })
   await writeFile(join(folder, 'town.json'), JSON.stringify(town))
-  const env = { ...process.env, DATABASE_URL: url, LOG_LEVEL: 'warn', WISHWALL_KEYRING_FILE: join(folder, 'keyring.json'), TOWN: join(folder, 'town.json') }
+  const env = { ...process.env, DATABASE_URL: url, LOG_LEVEL: 'warn', WISHWALL_RATE_PER_MINUTE: '1000000000', WISHWALL_KEYRING_FILE: join(folder, 'keyring.json'), TOWN: join(folder, 'town.json') }
   const [product, baseline] = [await freePort(), await freePort()]
   children.push(spawn(process.execPath, ['dist/bin/wish-wall.js', 'api'], { env: { ...env, PORT: String(product) }, stdio: 'inherit' }))
   children.push(spawn(process.execPath, ['--import', 'tsx', 'test/bench/baseline.ts'], { env: { ...env, PORT: String(baseline) }, stdio: 'inherit' }))
@@ -101,6 +102,7 @@ try {
     console.log(`${''.padEnd(11)} a/b ${(a.perSecond / b.perSecond).toFixed(2)}   a/c ${(a.perSecond / c.perSecond).toFixed(2)}\n`)
   }
   await client.end()
+  console.log(`The second wall, four readers:\n${await wallCost(url, town, some)}\n`)
   const { SQL } = await import('./statements.ts')
   console.log('The statements of (b):')
   for (const [name, sql] of Object.entries(SQL)) console.log(`\n-- ${name}\n${sql}`)

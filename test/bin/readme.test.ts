@@ -7,6 +7,7 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { DemoFile } from '../../src/bin/demo.ts'
 import { isCallable, VERB_NAMES } from '../../src/domain/machine.ts'
+import { holdToItsDocument } from '../held-answers.ts'
 import { call, eventually } from '../processes.ts'
 
 const PROJECT = join(import.meta.dirname, '../..')
@@ -57,6 +58,7 @@ describe('the walk', { timeout: 120_000 }, () => {
       return output.includes('Ctrl-C') // the last line of the banner
     }, 60_000)
     base = (JSON.parse(await readFile(join(home, 'data/demo.json'), 'utf8')) as DemoFile).baseUrl
+    holdToItsDocument(base)
   }, 90_000)
 
   afterAll(async () => {

@@ -9,6 +9,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import type { DemoFile } from '../../src/bin/demo.ts'
 import { generateKeyring } from '../../src/service/keyring.ts'
 import { freshDatabase } from '../database.ts'
+import { holdToItsDocument } from '../held-answers.ts'
 import { call, eventually } from '../processes.ts'
 
 /** `wish-wall start` as a newcomer has it: the built program, an environment with nothing in it, a real Ctrl-C. */
@@ -49,6 +50,7 @@ describe('the demo', { timeout: 150_000 }, () => {
   test('is ready soon, writes demo.json for its owner alone, and Ctrl-C ends all of it', async () => {
     const wishWall = await start()
     console.log(`first 200 from /readyz ${wishWall.readyMs} ms after the start on an empty data folder`)
+    holdToItsDocument(origin)
     const demo = await demoFile()
 
     expect(demo.baseUrl).toBe(origin)

@@ -1,6 +1,7 @@
 import { describe, expect, expectTypeOf, it } from 'vitest'
 import { z } from 'zod'
 import { limitSchema, parseLimit, type Limit } from '../../src/domain/limit.ts'
+import { MESSAGES } from '../../src/http/issue-words.ts'
 
 const REFUSED = [
   '', '5', 'wd', '0d', '05d', '-5wd', '+5wd', '1.5h', '1e2m', '5 wd', ' 5wd', '5wd ', '5WD', '5w', '5d7h', '５wd', '5wd\n',
@@ -24,7 +25,8 @@ describe('a limit', () => {
   it.each(REFUSED)('%j is refused, once, by schema and parser alike', (text) => {
     const { error } = limitSchema.safeParse(text)
     expect(error?.issues).toHaveLength(1)
-    expect(error?.issues[0]?.message).toMatch(/时限.* \/ .*limit/)
+    expect(limitSchema.safeParse(text, { error: MESSAGES.zh }).error?.issues[0]?.message).toMatch(/^时限/)
+    expect(limitSchema.safeParse(text, { error: MESSAGES.en }).error?.issues[0]?.message).toMatch(/^A limit is [\x20-\x7e]+$/)
     expect(() => parseLimit(text)).toThrow(RangeError)
   })
 

@@ -184,9 +184,9 @@ describe('POST /oauth/token', () => {
     expect(guesses.map(({ statusCode }) => statusCode).sort()).toEqual([...Array(10).fill(400), ...Array(5).fill(429)])
     const refused = guesses.find(({ statusCode }) => statusCode === 429)!
     expect(refused.json()).toMatchObject({ code: 'rate-limited', status: 429 })
-    expect(Number(refused.headers['retry-after'])).toBe(900)
+    expect(Number(refused.headers['retry-after'])).toBeGreaterThan(890)
     expect((await logIn('wang')).statusCode).toBe(200)
-    nowMs += 15 * 60_000
+    await test.owner.query(`UPDATE lockout SET until = now() WHERE failed > 10`)
     expect((await logIn('zhao', 'wrong')).statusCode).toBe(400)
   })
 

@@ -2,6 +2,7 @@ import { beforeAll, describe, expect, test } from 'vitest'
 import { PROBLEMS } from '../../src/domain/problems.ts'
 import { operationsOf, type Document } from '../../src/http/openapi-tidy.ts'
 import { routes, sampleApp } from './sample.ts'
+import { resolved } from './read-document.ts'
 
 const app = sampleApp()
 let whole: Document
@@ -13,9 +14,9 @@ beforeAll(async () => {
 
 describe.each([['the whole document', () => whole], ['the staff document', () => staff]])('%s', (_, document) => {
   test('refers to what is there, and has nothing that is not referred to', () => {
-    const { schemas } = document().components
-    const referred = new Set(JSON.stringify(document()).match(/#\/components\/schemas\/[^"]+/g)?.map((ref) => ref.slice(21)))
-    expect([...referred].sort()).toEqual(Object.keys(schemas).sort())
+    const { securitySchemes: _, ...components } = document().components
+    const referred = new Set(JSON.stringify(document()).match(/#\/components\/[^"]+/g)?.map((ref) => ref.slice(13)))
+    expect([...referred].sort()).toEqual(Object.entries(components).flatMap(([kind, all]) => Object.keys(all as object).map((name) => `${kind}/${name}`)).sort())
   })
 
   test('names and describes every operation and every response', () => {
@@ -25,7 +26,7 @@ describe.each([['the whole document', () => whole], ['the staff document', () =>
       expect(operationId).toMatch(/^[a-z][A-Za-z0-9]+$/)
       expect(summary).toMatch(/\p{Script=Han}/u)
       expect(document().tags?.map(({ name }) => name)).toEqual(expect.arrayContaining(tags))
-      for (const { description } of Object.values(responses)) expect(description).toMatch(/\p{Script=Han}/u)
+      for (const response of Object.values(responses)) expect(resolved(document(), response).description).toMatch(/\p{Script=Han}/u)
     }
   })
 
@@ -78,12 +79,17 @@ describe('operations', () => {
 
   test('refusals are those of the route and of its shape', () => {
     const statuses = (path: string, method: string) => Object.keys(whole.paths[path]![method]!.responses)
-    expect(statuses('/v1/samples', 'post')).toEqual(['201', '400', '401', '403', '413', '415', '422', '429', '500', '503'])
+    expect(statuses('/v1/samples', 'post')).toEqual(['201', '400', '401', '403', '409', '413', '415', '422', '429', '500', '503'])
     expect(statuses('/v1/samples/{id}', 'get')).toEqual(['200', '400', '401', '403', '404', '429', '500', '503'])
-    expect(statuses('/v1/public', 'get')).toEqual(['200', '429', '500', '503'])
+    expect(statuses('/v1/public', 'get')).toEqual(['200', '400', '429', '500', '503'])
     expect(whole.paths['/v1/samples']!.post!.responses['422']).toEqual({
-      description: `\`item-unknown\` ${PROBLEMS['item-unknown'].zh}`, content: { 'application/problem+json': { schema: { $ref: '#/components/schemas/Problem' } } },
+      description: `\`item-unknown\` ${PROBLEMS['item-unknown'].zh}；\`idempotency-key-reused\` ${PROBLEMS['idempotency-key-reused'].zh}`,
+      content: { 'application/problem+json': { schema: { $ref: '#/components/schemas/Problem' }, examples: {
+        'item-unknown': { $ref: '#/components/examples/item-unknown' }, 'idempotency-key-reused': { $ref: '#/components/examples/idempotency-key-reused' },
+      } } },
     })
+    expect(whole.components.examples).toMatchObject({ 'item-unknown': { summary: PROBLEMS['item-unknown'].zh, value: { code: 'item-unknown', status: 422 } } })
+    expect(whole.paths['/v1/samples/{id}']!.get!.responses['401']).toEqual({ $ref: '#/components/responses/unauthenticated.token-invalid' })
     expect(whole.components.schemas.Problem).toMatchObject({ properties: { code: { 'x-extensible-enum': Object.keys(PROBLEMS) } } })
   })
 

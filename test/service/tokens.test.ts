@@ -4,7 +4,6 @@ import { v7 as uuidv7 } from 'uuid'
 import { describe, expect, it } from 'vitest'
 import { Problem } from '../../src/domain/problems.ts'
 import { generateKeyring, parseKeyring } from '../../src/service/keyring.ts'
-import { Lockout } from '../../src/service/lockout.ts'
 import { LIFETIME_S, signRefresh, signToken, verifyRefresh, verifyToken, type Principal } from '../../src/service/tokens.ts'
 
 const document = generateKeyring()
@@ -223,36 +222,5 @@ describe('keys', () => {
     const key = ec.privateKey.export({ format: 'der', type: 'pkcs8' }).toString('base64url')
     expect(createPrivateKey({ key: Buffer.from(key, 'base64url'), format: 'der', type: 'pkcs8' }).asymmetricKeyType).toBe('ec')
     expect(() => parseKeyring(JSON.stringify({ ...document, sign: [{ kid: 'ec', key }] }))).toThrow('sign ec: not an Ed25519 key')
-  })
-})
-
-describe('lockout', () => {
-  const guesser = () => {
-    const lockout = new Lockout()
-    return (login: string, minute: number, right = false) =>
-      lockout.guarded(login, NOW + minute * 60_000, async () => (right ? 'in' : undefined)).catch((error: Problem) => error.facts['retryAfter'])
-  }
-
-  it('allows ten wrong guesses per login in a quarter of an hour', async () => {
-    const guess = guesser()
-    const answers = await Promise.all(Array.from({ length: 12 }, (_, n) => guess('a', n)))
-    expect(answers).toEqual([...Array(10).fill(undefined), 300, 240])
-    expect(await guess('a', 12, true)).toBe(180)
-    expect(await guess('b', 12, true)).toBe('in')
-    expect(await guess('a', 15, true)).toBe('in')
-  })
-
-  it('does not mind any number of right ones at once, and then forgets the wrong ones', async () => {
-    const guess = guesser()
-    for (let round = 0; round < 5; round++) {
-      expect(await Promise.all(Array.from({ length: 9 }, () => guess('a', 0)))).toEqual(Array(9).fill(undefined))
-      expect(await Promise.all(Array.from({ length: 100 }, () => guess('a', 0, true)))).toEqual(Array(100).fill('in'))
-    }
-  })
-
-  it('does not count what could not be tried', async () => {
-    const lockout = new Lockout()
-    for (let n = 0; n < 20; n++) await expect(lockout.guarded('a', NOW, () => Promise.reject(new Error('away')))).rejects.toThrow('away')
-    expect(await lockout.guarded('a', NOW, async () => 'in')).toBe('in')
   })
 })

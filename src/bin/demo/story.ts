@@ -4,6 +4,7 @@ import type { Transition } from '../../domain/machine.ts'
 import type { Db } from '../../service/db.ts'
 import { act, file } from '../../service/requests.ts'
 import type { Who } from './cast.ts'
+import { photo, type Scene, type Shelf } from './photos.ts'
 
 /** A request from its filing to where it stands, told by the verbs that any caller has. */
 export interface Story {
@@ -15,10 +16,12 @@ export interface Story {
   guardian?: Who
   file: Omit<Body<'file'>, 'filer' | 'beneficiary' | 'guardian'>
   then?: readonly Turn[]
+  photo?: Scene
 }
 
 export interface Stage {
   db: Db
+  shelf: Shelf
   actor(who: Who | 'app'): Actor
   id(who: Who): string
 }
@@ -27,6 +30,10 @@ type Turn = (stage: Stage, request: string) => Promise<unknown>
 
 export const does = <V extends Transition>(who: Who, verb: V, input: Body<V>): Turn =>
   ({ db, actor }, request) => act(db, verb, request, input, actor(who))
+
+/** Done, with a photo to prove it. */
+export const pictured = (who: Who, scene: Scene, input: Omit<Body<'complete'>, 'attachments'>): Turn => async ({ db, shelf, actor }, request) =>
+  act(db, 'complete', request, { ...input, attachments: [await photo({ ...shelf, db }, scene, actor(who))] }, actor(who))
 
 /** Numbers of a day before there was a wall: the examples in the documentation name them, and no real one can be the same. */
 const numberOf = (index: number): string => `WX20261001-${String(index + 1).padStart(6, '0')}`
@@ -40,9 +47,11 @@ export async function play(stage: Stage, stories: readonly Story[]): Promise<voi
   }))
 }
 
-async function begin({ db, actor, id }: Stage, { by, filer, beneficiary, guardian, file: words }: Story, number: string): Promise<string> {
+/** @param number of its own day when left out */
+export async function begin({ db, shelf, actor, id }: Stage, { by, filer, beneficiary, guardian, photo: scene, file: words }: Story, number?: string): Promise<string> {
   const named = { ...(filer && { filer: id(filer) }), ...(beneficiary && { beneficiary: id(beneficiary) }), ...(guardian && { guardian: id(guardian) }) }
-  const request = await file(db, { consents: [toTheWall(guardian)], ...words, ...named }, actor(by), { number })
+  const attachments = scene && { attachments: [await photo({ ...shelf, db }, scene, actor(by))] }
+  const request = await file(db, { consents: [toTheWall(guardian)], ...words, ...named, ...attachments }, actor(by), number === undefined ? {} : { number })
   return request.id
 }
 

@@ -12,6 +12,8 @@ export const noteOf = (note: string | undefined) => (note === undefined ? [] : [
 export const reasonOf = (reason: string | undefined) => (reason === undefined ? [] : [{ field: 'reason' as const, body: reason }])
 
 export const accept: Rule<'accept'> = {
+  // 审核: nobody approves what he asks for himself.
+  refuse: ({ facts, relations }) => (facts.item.review && (relations.has('filer') || relations.has('beneficiary')) ? new Problem('own-ask') : undefined),
   effect: (context) => {
     const { facts, actor, input } = context
     const amended = amend(context, ['complete'])

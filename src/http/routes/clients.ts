@@ -2,15 +2,24 @@ import type { FastifyContextConfig } from 'fastify'
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod'
 import { z } from 'zod'
 import { code, cursor, instant, int4, limit, text, uuid } from '../../domain/atoms.ts'
+import { says } from '../../domain/problems.ts'
 import { SCOPES, SCOPE_NAMES, type Scope } from '../../domain/scopes.ts'
 import { createKey, listKeys, revokeKey } from '../../service/api-keys.ts'
-import { changeClient, listClients, readClient, registerClient, rotateClientSecret, withdrawClient } from '../../service/clients.ts'
+import { changeClient, listClients, readClient, registerClient, rotateClientSecret, withdrawClient } from '../../service/client-registry.ts'
 import type { Db } from '../../service/db.ts'
+import type { Keyring } from '../../service/keyring.ts'
 import { PageSchema } from '../request-schema.ts'
 
 const EXAMPLE_ID = '0195f2a0-7c1e-7abc-8def-0123456789ab'
 const scopeWords = Object.entries(SCOPES).map(([scope, { zh }]) => `${scope} ${zh}`).join('，')
 const scopes = z.array(z.enum(SCOPE_NAMES as [Scope, ...Scope[]])).min(1).max(20)
+/** As a browser writes it: scheme, host, port where it is not the scheme's own, and nothing more. */
+const NO_ORIGIN = says('应为网页来源，如 https://app.example.cn', 'Expected an origin such as https://app.example.cn')
+const origin = z.string().max(255).refine((text) => /^https?:[^*]+$/.test(text) && URL.canParse(text) && new URL(text).origin === text, { params: NO_ORIGIN })
+const edges = {
+  ratePerMinute: int4({ min: 1, max: 1_000_000 }).nullish().describe('每分钟最多调用几次；null 为系统缺省'),
+  corsOrigins: z.array(origin).max(20).optional().describe('允许其网页从哪些来源（Origin）直接调用，不接受 *'),
+}
 
 const ClientSchema = z
   .strictObject({
@@ -18,6 +27,9 @@ const ClientSchema = z
     clientId: z.string(),
     name: z.string(),
     scopes: z.array(z.string()),
+    sandbox: z.boolean().describe('沙箱应用'),
+    ratePerMinute: z.int().nullable().describe('每分钟最多调用几次；null 为系统缺省'),
+    corsOrigins: z.array(z.string()).describe('允许其网页从哪些来源（Origin）直接调用'),
     createdAt: instant,
     rotatedAt: instant.nullable().describe('上次轮换密钥的时间'),
     formerSecretUntil: instant.nullable().describe('旧密钥在此之前仍有效'),
@@ -26,7 +38,7 @@ const ClientSchema = z
   .meta({
     id: 'Client', description: '第三方应用',
     examples: [{
-      id: EXAMPLE_ID, clientId: 'street-mini-program', name: '街道小程序', scopes: ['requests:read', 'requests:write'],
+      id: EXAMPLE_ID, clientId: 'street-mini-program', name: '街道小程序', scopes: ['requests:read', 'requests:write'], sandbox: false, ratePerMinute: null, corsOrigins: [],
       createdAt: '2026-11-21T01:00:00.000Z', rotatedAt: null, formerSecretUntil: null, revokedAt: null,
     }],
   })
@@ -43,9 +55,9 @@ const KeySchema = z
     lastUsedAt: instant.nullable().describe('最近使用，精确到分'),
     revokedAt: instant.nullable(),
   })
-  .meta({ id: 'ApiKey', description: 'API Key' })
+  .meta({ id: 'ApiKey', description: 'API Key，长期有效的密钥' })
 const WithKeySchema = KeySchema
-  .extend({ key: z.string().describe('ww_live_…，只显示这一次；放在请求头 Authorization: Bearer 中使用') })
+  .extend({ key: z.string().describe('ww_live_…（沙箱应用为 ww_test_…），只显示这一次；放在请求头 Authorization: Bearer 中使用') })
   .meta({ id: 'ApiKeyWithKey', description: '新的 API Key' })
 
 const params = z.strictObject({ id: z.union([uuid, code]).describe('应用 id 或 clientId').meta({ examples: ['street-mini-program'] }) })
@@ -54,17 +66,18 @@ const config = (...problems: NonNullable<FastifyContextConfig['problems']>): Fas
 const tags = ['应用']
 
 /** 应用: third-party apps, their secrets and keys. For administrators of the whole tenant, in person. */
-export const clientRoutes = ({ db }: { db: Db }): FastifyPluginAsyncZod => async (app) => {
+export const clientRoutes = ({ db, keyring }: { db: Db; keyring: Keyring }): FastifyPluginAsyncZod => async (app) => {
   app.post('/v1/clients', {
     config: { scope: 'directory:write' },
     schema: {
       tags, summary: '登记应用', operationId: 'createClient', description: '须由整个租户的管理员本人办理；密钥只显示这一次。',
-      body: z.strictObject({ clientId: code.describe('租户内唯一'), name: text({ max: 60 }), scopes: scopes.describe(scopeWords) })
+      body: z.strictObject({ clientId: code.describe('租户内唯一'), name: text({ max: 60 }), scopes: scopes.describe(scopeWords), ...edges,
+        sandbox: z.boolean().optional().describe('沙箱应用：在一份与外界隔绝的街道副本里试用，点单不会到达工作人员、统计和心愿墙；登记后不能更改') })
         .meta({ id: 'NewClient', examples: [{ clientId: 'street-mini-program', name: '街道小程序', scopes: ['requests:read', 'requests:write'] }] }),
       response: { 201: WithSecretSchema },
     },
   }, async ({ body, actor, caller }, reply) => {
-    const client = await registerClient(db, body, actor, caller.scopes)
+    const client = await registerClient({ db, keyring }, body, actor, caller.scopes)
     reply.code(201).header('location', `/v1/clients/${client.id}`)
     return client
   })
@@ -85,7 +98,7 @@ export const clientRoutes = ({ db }: { db: Db }): FastifyPluginAsyncZod => async
     config: config('client-revoked'),
     schema: {
       tags, summary: '修改应用', operationId: 'updateClient', description: '没有写的不变。收回的 scope 对已发的令牌在 5 秒内失效。', params,
-      body: z.strictObject({ name: text({ max: 60 }).optional(), scopes: scopes.optional() }).meta({ id: 'ClientChange', examples: [{ scopes: ['requests:read'] }] }),
+      body: z.strictObject({ name: text({ max: 60 }).optional(), scopes: scopes.optional(), ...edges }).meta({ id: 'ClientChange', examples: [{ scopes: ['requests:read'] }] }),
       response: { 200: ClientSchema },
     },
   }, (request) => changeClient(db, request.params.id, request.body, request.actor, request.caller.scopes))

@@ -1,13 +1,13 @@
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod'
 import { z } from 'zod'
-import { code, cursor, flagQuery, instant, limit, uuid } from '../../domain/atoms.ts'
+import { code, cursor, flagQuery, instant, limit, text, uuid } from '../../domain/atoms.ts'
 import { CAPABILITIES } from '../../domain/machine.ts'
 import { says } from '../../domain/problems.ts'
 import { appoint, setStandIn } from '../../service/appointments.ts'
 import type { Db } from '../../service/db.ts'
 import { endDuty, listDuties, readDuty } from '../../service/duties.ts'
 import type { Keyring } from '../../service/keyring.ts'
-import { listRoles } from '../../service/roles.ts'
+import { listRoles, putRole } from '../../service/roles.ts'
 import { PageSchema, PlaceSchema } from '../request-schema.ts'
 
 const ref = z.union([uuid, code])
@@ -71,8 +71,23 @@ export const dutyRoutes = ({ db, keyring }: { db: Db; keyring: Keyring }): Fasti
     schema: { tags, summary: '职责类型', operationId: 'listRoles', description: '本租户的全部职责类型和它们授予的权限。', response: { 200: z.strictObject({ data: z.array(RoleSchema) }) } },
   }, async () => ({ data: await listRoles(db) }))
 
+  app.put('/v1/roles/:code', {
+    config: { problems: ['admins-separate'] },
+    schema: {
+      tags, summary: '规定职责类型', operationId: 'putRole',
+      description: '新建一种职责，或改变它授予的权限：现任者随即生效（其他进程两秒内）。须对整个租户有 administer 或 secure 权限；不能使整个租户无人有此权限。',
+      params: z.strictObject({ code: code.describe('职责类型代码').meta({ examples: ['building_head'] }) }),
+      body: z.strictObject({ name: text({ max: 30 }), capabilities: z.array(z.enum(CAPABILITIES)).max(CAPABILITIES.length).describe('所授予的权限；空列表为只挂名') })
+        .meta({ id: 'NewRole', examples: [{ name: '楼栋长', capabilities: ['view', 'file_for', 'dispatch', 'handle', 'supervise'] }] }),
+      response: { 200: RoleSchema, 201: RoleSchema },
+    },
+  }, async ({ params: { code: role }, body, actor }, reply) => {
+    const { role: written, isNew } = await putRole(db, { ...body, code: role }, actor)
+    return reply.code(isNew ? 201 : 200).send(written)
+  })
+
   app.post('/v1/duties', {
-    config: { scope: 'directory:write', problems: ['node-unknown', 'organisation-unknown', 'role-unknown', 'person-unknown', 'duty-held'] },
+    config: { scope: 'directory:write', problems: ['node-unknown', 'organisation-unknown', 'role-unknown', 'person-unknown', 'duty-held', 'admins-separate'] },
     schema: {
       tags, summary: '授予职责', operationId: 'createDuty', description: '须对该节点（或组织所在节点）有管理权限：只能授予本节点及以下的职责，不能授予上级和旁系的。',
       body: NewDutySchema, response: { 201: DutySchema },
@@ -115,7 +130,7 @@ export const dutyRoutes = ({ db, keyring }: { db: Db; keyring: Keyring }): Fasti
   }, (request) => endDuty(db, keyring, request.params.id, request.body?.at, request.actor))
 
   app.post('/v1/duties/:id/stand-in', {
-    config: { scope: 'directory:write', problems: ['not-found', 'duty-ended', 'person-unknown'] },
+    config: { scope: 'directory:write', problems: ['not-found', 'duty-ended', 'person-unknown', 'admins-separate'] },
     schema: { tags, summary: '安排替班', operationId: 'setStandIn', description: '替班期间由替班人行使职责、接收提醒，原任职人仍可办理。', params, body: StandInSchema, response: { 200: DutySchema } },
   }, (request) => setStandIn(db, keyring, request.params.id, request.body, request.actor))
 

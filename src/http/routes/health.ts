@@ -14,12 +14,12 @@ const ReadinessSchema = z
 
 export const healthRoutes = ({ db }: { db: Db }): FastifyPluginAsyncZod => async (app) => {
   app.get('/healthz', {
-    config: { public: true },
+    config: { public: true, rateLimit: false },
     schema: { tags: ['运行'], summary: '存活检查', operationId: 'getHealth', description: '进程在运行。', response: { 200: z.strictObject({ status: z.literal('ok') }) } },
   }, async () => ({ status: 'ok' as const }))
 
   app.get('/readyz', {
-    config: { public: true },
+    config: { public: true, rateLimit: false },
     schema: { tags: ['运行'], summary: '就绪检查', operationId: 'getReadiness', description: '数据库可用且已迁移，可以接收请求。', response: { 200: ReadinessSchema, 503: ReadinessSchema.describe('尚未就绪') } },
   }, async (_request, reply) => {
     const state = await readiness(db)

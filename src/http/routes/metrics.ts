@@ -9,7 +9,7 @@ export interface Readable {
 
 /** `/metrics` beside the API: only for who knows the token (RFC 6750, header only). */
 export const metricsRoutes = ({ metrics, token }: { metrics: Readable; token: string }): FastifyPluginAsyncZod => async (app) => {
-  app.get('/metrics', { config: { public: true }, schema: { hide: true } }, async (request, reply) => {
+  app.get('/metrics', { config: { public: true, rateLimit: false }, schema: { hide: true } }, async (request, reply) => {
     if (!isBearer(request.headers.authorization, token)) throw new Problem('unauthenticated')
     const { contentType, text } = await metrics.read()
     return reply.header('content-type', contentType).header('cache-control', 'no-store').send(text)

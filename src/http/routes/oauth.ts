@@ -2,13 +2,17 @@ import formbody from '@fastify/formbody'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod'
 import { z } from 'zod'
-import { ACCESS_TOKEN, EXTERNAL_USER, GRANT_ERRORS, GRANT_TYPES, GrantRefused, grantToken, type GrantDeps, type TokenRequest } from '../../service/grants.ts'
+import { SUBJECT_TOKEN_TYPES } from '../../service/exchange.ts'
+import { ACCESS_TOKEN, GRANT_ERRORS, GrantRefused, type GrantDeps, type TokenRequest } from '../../service/grant-request.ts'
+import { GRANT_TYPES, grantToken } from '../../service/grants.ts'
 import { publicKeys } from '../../service/tokens.ts'
 import { LANGUAGE_TAG, languageOf } from '../language.ts'
 import { sendProblem } from '../problem-json.ts'
 import { InputRefused } from '../validation.ts'
 
 const parameter = z.string().max(4_096).optional()
+/** Id tokens carry what the issuer likes. */
+const LONGEST_TOKEN = 16_384
 
 /** Unknown parameters are ignored (RFC 6749, 3.2). */
 const TokenBody = z
@@ -17,10 +21,12 @@ const TokenBody = z
     client_id: parameter.describe('也可用 HTTP Basic 传送'),
     client_secret: parameter,
     username: z.string().trim().max(64).optional().describe('工号；grant_type=password 时必填'),
-    password: parameter,
+    password: parameter.describe('启用动态口令的，可在密码后空一格再写 6 位数字：密码 123456'),
+    totp: z.string().max(32).optional().describe('动态口令的 6 位数字，或一个恢复码；也可写在密码之后'),
+    nonce: z.string().max(512).optional().describe('换取时与 id_token 的 nonce 比对'),
     refresh_token: parameter.describe('grant_type=refresh_token 时必填'),
-    subject_token: parameter.describe('换取代表某人的令牌时必填：provider:appId:openId，或此人自己的 access_token'),
-    subject_token_type: parameter.describe(`${EXTERNAL_USER} 或 ${ACCESS_TOKEN}`),
+    subject_token: z.string().max(LONGEST_TOKEN).optional().describe('令牌交换时必填：provider:appId:openId、此人自己的 access_token，或统一身份认证的 id_token'),
+    subject_token_type: parameter.describe(SUBJECT_TOKEN_TYPES.join('、')),
     requested_token_type: parameter.describe(`只能是 ${ACCESS_TOKEN}`),
     actor_token: parameter.describe('不支持'),
     scope: parameter.describe('以空格分隔；不填则为全部可用的 scope'),
@@ -57,15 +63,15 @@ export const oauthRoutes = (deps: Deps): FastifyPluginAsyncZod => async (app) =>
     done()
   })
   app.post('/oauth/token', {
-    config: { public: true },
+    config: { public: true, problems: ['person-not-registered'] },
     schema: {
       tags: ['登录'], operationId: 'createToken', summary: '换取访问令牌',
-      description: '第三方应用用 client_credentials；代表居民时用令牌交换（RFC 8693），居民首次出现即登记，权限取应用和此人的交集。工作人员在本页右上角 Authorize 处用工号和密码登录。连续失败多次后须等待。',
+      description: '第三方应用用 client_credentials；代表居民时用令牌交换（RFC 8693），居民首次出现即登记，权限取应用和此人的交集。工作人员在本页右上角 Authorize 处用工号和密码登录；启用动态口令的，密码后空一格再写 6 位数字（密码 123456），缺少时回答 400 mfa_required。接入统一身份认证的租户，client_id=swagger-ui 以 id_token 作令牌交换即可登录，系统内没有账号的人回答 403。连续失败多次后须等待。',
       consumes: ['application/x-www-form-urlencoded', 'application/json'],
       body: TokenBody, response: { 200: TokenAnswer, 400: TokenError, 401: TokenError },
     },
-  }, async ({ body, headers }) => {
-    const { accessToken, refreshToken, issuedTokenType, expiresIn, scopes } = await grantToken(deps, tokenRequest(body, headers.authorization), deps.clock())
+  }, async ({ body, headers, ip }) => {
+    const { accessToken, refreshToken, issuedTokenType, expiresIn, scopes } = await grantToken(deps, tokenRequest(body, headers.authorization, ip), deps.clock())
     return {
       access_token: accessToken, token_type: 'Bearer' as const, expires_in: expiresIn, scope: scopes.join(' '),
       ...(refreshToken !== undefined && { refresh_token: refreshToken }),
@@ -83,12 +89,12 @@ const JwksSchema = z
   .strictObject({ keys: z.array(z.strictObject({ kid: z.string(), kty: z.literal('OKP'), crv: z.literal('Ed25519'), x: z.string(), alg: z.literal('EdDSA'), use: z.literal('sig') })) })
   .meta({ id: 'Jwks', description: '验证访问令牌的公钥（RFC 7517、RFC 8037）' })
 
-function tokenRequest(body: z.infer<typeof TokenBody>, authorization: string | undefined): TokenRequest {
+function tokenRequest(body: z.infer<typeof TokenBody>, authorization: string | undefined, address: string): TokenRequest {
   const { grant_type: grantType, tenant, username, password, refresh_token: refreshToken, scope, client_id: id, client_secret: secret = '', subject_token: subjectToken, subject_token_type: subjectTokenType,
-    requested_token_type: requestedTokenType, actor_token: actorToken } = body
+    requested_token_type: requestedTokenType, actor_token: actorToken, totp, nonce } = body
   const byHeader = basic(authorization)
   if (byHeader && id && id !== byHeader.id) throw new GrantRefused('invalid_request', 'client_id 前后不一', 'Two different client_ids')
-  return { grantType: grantType || undefined, tenant, username, password, refreshToken, scope, subjectToken, subjectTokenType, requestedTokenType, actorToken, client: byHeader ?? (id ? { id, secret } : undefined) }
+  return { grantType: grantType || undefined, address, totp: totp || undefined, nonce: nonce || undefined, tenant, username, password, refreshToken, scope, subjectToken, subjectTokenType, requestedTokenType, actorToken, client: byHeader ?? (id ? { id, secret } : undefined) }
 }
 
 /** RFC 6749, 2.3.1: both parts form-encoded. `Og==` is what Swagger UI sends when its client id is left empty. */

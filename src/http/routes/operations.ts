@@ -3,10 +3,11 @@ import { z } from 'zod'
 import { cursor, instant, limit, uuid } from '../../domain/atoms.ts'
 import { STEPS, type Step } from '../../domain/machine.ts'
 import type { Db } from '../../service/db.ts'
+import { findOperation } from '../../service/operations.ts'
 import { listMoved, readOperation } from '../../service/reschedulings.ts'
 import { PageSchema, PlaceSchema } from '../request-schema.ts'
 
-const OperationSchema = z
+const ReschedulingSchema = z
   .strictObject({
     id: uuid,
     kind: z.literal('rescheduling').describe('重算时限'),
@@ -19,7 +20,24 @@ const OperationSchema = z
     createdAt: instant,
     endedAt: instant.nullable(),
   })
-  .meta({ id: 'Operation', description: '后台任务' })
+  .meta({ id: 'ReschedulingOperation', title: '重算时限', description: '重算时限的任务' })
+
+const StartedSchema = z
+  .strictObject({
+    id: uuid,
+    kind: z.string().describe('bulk 批量办理，import 导入'),
+    state: z.enum(['waiting', 'running', 'done', 'failed']).describe('waiting 等待，running 进行中，done 完成，failed 中止'),
+    done: z.int().describe('处理过的件数'),
+    failed: z.int().describe('其中未办成的'),
+    total: z.int().nullable().describe('一共多少件'),
+    errors: z.array(z.strictObject({ at: z.string().describe('哪一件；整个任务的为空'), code: z.string().describe('问题代码，见 /problems/{code}'), message: z.string().optional().describe('原因，如导入的“第3行 C列：……”') })).describe('未办成的，最多一千件'),
+    result: z.string().nullable().describe('结果的地址'),
+    createdAt: instant,
+    endedAt: instant.nullable(),
+  })
+  .meta({ id: 'StartedOperation', title: '本人启动', description: '本人启动的任务' })
+
+const OperationSchema = z.union([ReschedulingSchema, StartedSchema])
 
 const MovedSchema = z
   .strictObject({
@@ -37,8 +55,8 @@ const params = z.strictObject({ id: uuid })
 export const operationRoutes = ({ db }: { db: Db }): FastifyPluginAsyncZod => async (app) => {
   app.get('/v1/operations/:id', {
     config: { scope: null, problems: ['not-found'] },
-    schema: { tags: ['数据'], summary: '查看后台任务', operationId: 'getOperation', description: '需要对任务的节点有管理权限（administer）。', params, response: { 200: OperationSchema } },
-  }, (request) => readOperation(db, request.params.id, request.actor))
+    schema: { tags: ['数据'], summary: '查看后台任务', operationId: 'getOperation', description: '自己启动的任务；重算时限的任务需要对其节点有管理权限（administer）。', params, response: { 200: OperationSchema } },
+  }, async (request) => (await findOperation(db, request.params.id, request.actor)) ?? readOperation(db, request.params.id, request.actor))
 
   app.get('/v1/operations/:id/requests', {
     config: { scope: 'requests:read', problems: ['not-found', 'cursor-unusable'] },

@@ -3,10 +3,11 @@ import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod'
 import { z } from 'zod'
 import { code, cursor, instant, limit, phone, text, uuid } from '../../domain/atoms.ts'
 import { newPassword } from '../../domain/password.ts'
-import { changePassword, resetPassword, resumePerson, suspendPerson } from '../../service/accounts.ts'
+import { changePassword, resetPassword, resumePerson, suspendPerson, unlockPerson } from '../../service/accounts.ts'
 import type { Db } from '../../service/db.ts'
 import type { Keyring } from '../../service/keyring.ts'
 import type { Lockout } from '../../service/lockout.ts'
+import { resetTotp } from '../../service/totp.ts'
 import { changePerson, listPeople, readPerson, registerPerson } from '../../service/people.ts'
 import { PageSchema, PlaceSchema } from '../request-schema.ts'
 
@@ -59,8 +60,6 @@ interface Deps {
   db: Db
   keyring: Keyring
   lockout: Lockout
-  /** The wall clock, in milliseconds. */
-  clock: () => number
 }
 
 /** 人员: residents to file for, staff and their accounts. What is personal leaves masked. */
@@ -88,6 +87,7 @@ export const peopleRoutes = (deps: Deps): FastifyPluginAsyncZod => async (app) =
       querystring: z.strictObject({
         node: z.union([uuid, code]).optional().describe('节点 id 或代码，含下级').meta({ examples: ['YQHF'] }),
         phone: phone.optional().describe('完整的电话号码'),
+        q: text({ max: 60 }).optional().describe('姓名或其中至少两个字（繁简通用，空格分开的都要有）；需要 file_for、follow_up 或 administer').meta({ examples: ['王示例'] }),
         limit,
         cursor: cursor.optional(),
       }),
@@ -125,14 +125,28 @@ export const peopleRoutes = (deps: Deps): FastifyPluginAsyncZod => async (app) =
     },
   }, (request) => resetPassword(db, request.params.id, request.actor))
 
+  app.post('/v1/people/:id/unlock', {
+    config: config('no-account'),
+    schema: { tags, summary: '解除锁定', operationId: 'unlockPerson', description: '多次输错密码或动态口令后，不必等待即可再试。', params, response: { 200: PersonSchema } },
+  }, async (request) => readPerson(db, keyring, await unlockPerson(deps, request.params.id, request.actor), request.actor))
+
+  app.post('/v1/people/:id/reset-totp', {
+    config: config('totp-not-enrolled'),
+    schema: { tags, summary: '解除动态口令', operationId: 'resetTotp', description: '手机遗失时由安全管理员办理；必须启用动态口令的人登录后须重新启用。', params, response: { 204: z.null().describe('已解除') } },
+  }, async (request, reply) => {
+    await resetTotp(db, request.params.id, request.actor)
+    return reply.code(204).send(null)
+  })
+
   app.post('/v1/me/password', {
-    config: { audience: 'staff', scope: null, oncePassword: true },
+    // No key: a wrong guess must stay counted, and what a key keeps is undone with a refusal.
+    config: { audience: 'staff', scope: null, oncePassword: true, keyed: false },
     schema: {
       tags: ['我的'], summary: '修改密码', operationId: 'changePassword', description: '其他登录随之失效。原密码错误多次后须等待。', body: PasswordSchema,
       response: { 204: z.null().describe('已修改') },
     },
   }, async ({ body, actor }, reply) => {
-    await changePassword(deps, body, actor, deps.clock())
+    await changePassword(deps, body, actor)
     return reply.code(204).send(null)
   })
 }

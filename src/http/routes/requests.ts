@@ -1,33 +1,27 @@
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod'
 import { z } from 'zod'
-import { code, cursor, flagQuery, instant, limit, listQuery, text, uuid } from '../../domain/atoms.ts'
+import { code, instant, uuid } from '../../domain/atoms.ts'
 import { BODIES } from '../../domain/bodies.ts'
+import { operationOf, pascal } from '../../domain/derive.ts'
 import { CAPABILITIES, STATES, TRANSITIONS, verbOf, type Callable, type Transition, type VerbName } from '../../domain/machine.ts'
-import { Problem, says } from '../../domain/problems.ts'
-import { KINDS } from '../../domain/request.ts'
 import type { RequestView } from '../../domain/view.ts'
 import type { Db } from '../../service/db.ts'
+import { details } from '../../service/details.ts'
 import { durations } from '../../service/durations.ts'
 import { history } from '../../service/events.ts'
 import type { Keyring } from '../../service/keyring.ts'
 import { list } from '../../service/list.ts'
 import { act, file, find } from '../../service/requests.ts'
+import { DetailsSchema } from '../details-schema.ts'
 import { IdempotencyHeaders, sendOnce } from '../idempotent.ts'
-import { PageSchema, RequestSchema, StateSchema } from '../request-schema.ts'
+import { IfMatchHeaders, versionOf } from '../if-match.ts'
+import { ListQuerySchema, RequestPageSchema } from '../list-schema.ts'
+import { RequestSchema, StateSchema } from '../request-schema.ts'
 import { VERB_EXAMPLES } from '../verb-examples.ts'
 
 const ref = z.union([uuid, code]).describe('id 或单号')
-const ifMatch = z.string().max(32).optional().describe('看到的版本（ETag）；已变更时回答 412')
 
 const etag = ({ version }: RequestView) => ({ etag: `"${version}"` })
-
-/** The version of `If-Match`. @throws Problem validation-failed for what is no ETag of ours */
-function versionOf(header: string | undefined): number | undefined {
-  if (header === undefined || header === '*') return undefined
-  const written = /^"(\d{1,9})"$/.exec(header)?.[1]
-  if (written === undefined) throw new Problem('validation-failed', { errors: [{ pointer: '/headers/if-match', code: 'format', message: says('应为带引号的版本号，如 "3"', 'Expected a quoted version such as "3"') }] })
-  return Number(written)
-}
 
 const HistorySchema = z.strictObject({
   data: z.array(z.strictObject({
@@ -53,12 +47,15 @@ export const requestRoutes = (deps: { db: Db; keyring: Keyring }): FastifyPlugin
   const { db } = deps
 
   app.post('/v1/requests', {
-    config: { audience: 'staff', scope: 'requests:write', problems: ['node-unknown', 'item-unknown', 'target-unknown', 'attachment-unknown', 'external-ref-taken', 'idempotency-key-reused', 'idempotency-in-flight'] },
+    config: { audience: 'staff', scope: 'requests:write', problems: ['node-unknown', 'item-unknown', 'target-unknown', 'attachment-unknown', 'campaign-unknown', 'campaign-closed', 'external-ref-taken', 'idempotency-key-reused', 'idempotency-in-flight'] },
     schema: {
       tags: ['点单'], summary: '点单', operationId: 'fileRequest', description: verbOf('file').says, headers: IdempotencyHeaders,
       body: BODIES.file.meta({
         id: 'FileBody',
-        examples: [{ item: 'corridor-light', title: '3号楼1单元楼道灯不亮', description: '二层到三层之间，晚上看不清台阶', node: 'YQHF-03-1', source: 'phone' }],
+        examples: [{
+          item: 'corridor-light', title: '3号楼1单元楼道灯不亮', description: '二层到三层之间，晚上看不清台阶', node: 'YQHF-03-1', source: 'phone',
+          location: { address: '3号楼1单元', lng: 118.3412, lat: 35.0541, crs: 'gcj02' },
+        }],
       }),
       response: { 201: RequestSchema },
     },
@@ -68,21 +65,12 @@ export const requestRoutes = (deps: { db: Db; keyring: Keyring }): FastifyPlugin
   app.get('/v1/requests', {
     config: { audience: 'staff', scope: 'requests:read', problems: ['not-found', 'cursor-unusable'] },
     schema: {
-      tags: ['点单'], summary: '点单列表', operationId: 'listRequests', description: '按时间倒序。工作人员看到辖区内的点单，其他人看到自己点的和承办的，应用看到自己提交的。',
-      querystring: z.strictObject({
-        node: z.union([uuid, code]).optional().describe('节点 id 或代码，含下级'),
-        state: listQuery(StateSchema).optional().describe('状态，多个用逗号分隔'),
-        kind: listQuery(z.enum(KINDS)).optional(),
-        item: code.optional().describe('服务菜单代码'),
-        overdue: flagQuery.optional().describe('只看（不看）已超时的'),
-        mine: flagQuery.optional().describe('只看我点的和我承办的'),
-        externalRef: text({ max: 64 }).optional().describe('本应用自己的单号'),
-        limit,
-        cursor: cursor.optional(),
-      }),
-      response: { 200: z.strictObject({ data: z.array(RequestSchema), page: PageSchema }) },
+      tags: ['点单'], summary: '点单列表', operationId: 'listRequests',
+      description: '缺省按时间倒序。工作人员看到辖区内的点单，其他人看到自己点的和承办的，应用看到自己提交的。\n\n翻页期间有新的点单或状态变化，不会重复也不会遗漏；按到期先后排列时，时限变了的可能再次出现。查找（`q`）不含保密件和调解件。',
+      querystring: ListQuerySchema,
+      response: { 200: z.strictObject({ data: z.array(RequestSchema), page: RequestPageSchema }) },
     },
-  }, ({ query, actor }) => list(db, query, actor))
+  }, ({ query, actor }) => list(db, query, actor, deps.keyring))
 
   app.get('/v1/requests/:id', {
     config: { audience: 'staff', scope: 'requests:read', problems: ['request-not-found'] },
@@ -102,6 +90,15 @@ export const requestRoutes = (deps: { db: Db; keyring: Keyring }): FastifyPlugin
       params: z.strictObject({ id: ref.meta({ examples: [VERB_EXAMPLES.accept.number] }) }), response: { 200: HistorySchema },
     },
   }, async ({ params, actor }) => ({ data: await history(db, params.id, actor) }))
+
+  app.get('/v1/requests/:id/details', {
+    config: { audience: 'staff', scope: 'requests:read', problems: ['request-not-found'] },
+    schema: {
+      tags: ['点单'], summary: '点单详情', operationId: 'getRequestDetails',
+      description: '详细说明、具体位置和填写的表单。表单中的个人信息只给诉求人本人，以及可以查看其联系方式的承办人、派单人和回访员（每次查看都记入审计）。',
+      params: z.strictObject({ id: ref.meta({ examples: [VERB_EXAMPLES.accept.number] }) }), response: { 200: DetailsSchema },
+    },
+  }, ({ params, actor }) => details(db, deps.keyring, params.id, actor))
 
   app.get('/v1/requests/:id/durations', {
     config: { audience: 'staff', scope: 'requests:read', problems: ['request-not-found'] },
@@ -125,14 +122,14 @@ export const requestRoutes = (deps: { db: Db; keyring: Keyring }): FastifyPlugin
         problems: ['request-not-found', 'transition-refused', 'request-changed', 'version-mismatch', 'limit-reached', 'idempotency-key-reused', 'idempotency-in-flight', ...refusalsOf(verb)],
       },
       schema: {
-        tags: ['点单'], summary: row.zh, operationId: operationId(verb), description: `${row.says}\n\n${edgesInWords(verb)}`,
+        tags: ['点单'], summary: row.zh, operationId: operationOf(verb), description: `${row.says}\n\n${edgesInWords(verb)}`,
         params: z.strictObject({ id: ref.meta({ examples: [number] }) }),
-        headers: IdempotencyHeaders.extend({ 'if-match': ifMatch }),
+        headers: IdempotencyHeaders.extend(IfMatchHeaders.shape),
         body: verbBody(verb, body),
         response: { 200: RequestSchema },
       },
     }, (request, reply) => sendOnce(deps, request, reply, 200, etag,
-      (keep) => act(db, verb, request.params.id, (request.body ?? {}) as never, request.actor, { keep, version: versionOf(request.headers['if-match']) })))
+      (keep) => act(db, verb, request.params.id, (request.body ?? {}) as never, request.actor, { keep, keyring: deps.keyring, version: versionOf(request.headers['if-match']) })))
   }
 }
 
@@ -147,7 +144,7 @@ type Refusal = NonNullable<import('fastify').FastifyContextConfig['problems']>[n
 
 /** What a verb may say no with, besides what all say. */
 const REFUSALS: Partial<Record<Transition, readonly Refusal[]>> = {
-  accept: ['node-unknown', 'item-unknown'],
+  accept: ['node-unknown', 'item-unknown', 'own-ask'],
   return: ['has-merged'],
   amend: ['node-unknown', 'item-unknown'],
   place: ['not-for-the-wall', 'consent-missing', 'node-unknown'],
@@ -200,9 +197,6 @@ const refusalsOf = (verb: Transition): Refusal[] => [
 
 const STAFF = new Set<string>([...CAPABILITIES, 'assignee'])
 const isForStaff = (verb: VerbName): boolean => verbOf(verb).edges.some(({ by }) => by.some((relation) => STAFF.has(relation))) && verb !== 'release'
-
-const pascal = (verb: string): string => verb.split('-').map((word) => word[0]!.toUpperCase() + word.slice(1)).join('')
-const operationId = (verb: Transition): string => `${pascal(verb)[0]!.toLowerCase()}${pascal(verb).slice(1)}Request`
 
 const RELATIONS: Record<string, string> = {
   filer: '点单人', beneficiary: '受益人', guardian: '监护人', assignee: '承办人', co: '协办方', pending: '待审核的认领人', attendee: '报名的人', handler: '办结的承办人',

@@ -7,7 +7,7 @@ import { publicTenant } from '../../service/tenants.ts'
 import { wall } from '../../service/wall.ts'
 import { PageSchema } from '../request-schema.ts'
 
-const WallCardSchema = z
+export const WallCardSchema = z
   .strictObject({
     id: uuid,
     number: z.string().describe('单号，认领时用'),

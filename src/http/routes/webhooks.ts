@@ -117,7 +117,7 @@ export const webhookRoutes = ({ db, keyring, egress }: WebhookDeps): FastifyPlug
   app.post('/v1/webhook-endpoints/:id/resume', {
     config: config(),
     schema: { tags: ['事件'], summary: '恢复投递', operationId: 'resumeWebhookEndpoint', description: '从暂停恢复：积存的事件继续投递。从停用恢复：此前没有送到的不补发，除非 `missed` 为 true；也可用重放补发一段时间。',
-      params, body: z.strictObject({ missed: z.boolean().optional().describe('补发因停用而没有送到的') }).nullish(), response: { 200: EndpointSchema } },
+      params, body: z.strictObject({ missed: z.boolean().optional().describe('补发因停用而没有送到的') }).meta({ examples: [{ missed: true }] }).nullish(), response: { 200: EndpointSchema } },
   }, (request) => resumeEndpoint(db, request.params.id, { missed: request.body?.missed ?? false }, request.actor))
 
   app.post('/v1/webhook-endpoints/:id/disable', {
@@ -129,7 +129,7 @@ export const webhookRoutes = ({ db, keyring, egress }: WebhookDeps): FastifyPlug
     config: config(),
     schema: {
       tags: ['事件'], summary: '轮换密钥', operationId: 'rotateWebhookSecret', description: '新密钥立即生效；旧密钥再有效 24 小时，其间同时用新旧密钥签名。最多三个同时有效。',
-      params, body: z.strictObject({ secret: secret.optional() }).nullish(), response: { 200: WithSecretSchema },
+      params, body: z.strictObject({ secret: secret.optional() }).meta({ examples: [{}] }).nullish(), response: { 200: WithSecretSchema },
     },
   }, (request) => rotateSecret({ db, keyring }, request.params.id, request.body?.secret, request.actor))
 

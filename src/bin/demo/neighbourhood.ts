@@ -1,0 +1,45 @@
+import { SYSTEM } from '../../domain/actor.ts'
+import { signUp } from '../../service/campaign-sign-ups.ts'
+import { createCampaign } from '../../service/campaigns.ts'
+import { putContactCard } from '../../service/contact-cards.ts'
+import type { Db } from '../../service/db.ts'
+import type { Keyring } from '../../service/keyring.ts'
+import { createVenue } from '../../service/venues.ts'
+import type { Who } from './cast.ts'
+import { CAMPAIGN } from './history.ts'
+import { COMPOUND } from './places.ts'
+import type { Stage } from './story.ts'
+
+/** What hangs on the wall besides wishes: the station (S0), the board of who is responsible, and what the winter asks for. */
+
+const DAY = 86_400_000
+
+/** Station and campaign, as old as the street. */
+export async function begun(db: Db): Promise<void> {
+  const now = Date.now()
+  await createVenue(db, { name: '党员萤火驿站', node: COMPOUND, address: '银雀华府南门内一层', hours: '每天 9:00–20:00' }, SYSTEM)
+  await createCampaign(db, {
+    node: COMPOUND, code: CAMPAIGN, name: '温暖过冬', items: ['small-gift', 'small-repair'],
+    from: new Date(now - 40 * DAY), to: new Date(now + 90 * DAY), targets: { completed: 20, beneficiaries: 30 }, capacity: 20,
+  }, SYSTEM)
+}
+
+/** A number that belongs to nobody. */
+const PHONE = '13800138000'
+
+const ON_THE_BOARD: readonly { who: Who; fields: ('name' | 'phone')[]; audience: 'residents' | 'public' }[] = [
+  { who: 'headOfUnit', fields: ['name', 'phone'], audience: 'residents' },
+  { who: 'headOf1', fields: ['name', 'phone'], audience: 'public' },
+  { who: 'headOf3', fields: ['name'], audience: 'public' },
+  { who: 'secretary', fields: ['name', 'phone'], audience: 'public' },
+  { who: 'gridWorker', fields: ['name', 'phone'], audience: 'public' },
+  { who: 'headOf6And7', fields: ['name', 'phone'], audience: 'public' },
+  { who: 'propertyManager', fields: ['name', 'phone'], audience: 'public' },
+  { who: 'villageSecretary', fields: ['name'], audience: 'public' },
+]
+
+/** Who has agreed to stand on the board, and who helps this winter. */
+export async function boards({ db, actor }: Stage, keyring: Keyring): Promise<void> {
+  await Promise.all(ON_THE_BOARD.map(({ who, fields, audience }) => putContactCard(db, keyring, { fields, audience, workPhone: PHONE }, actor(who))))
+  await Promise.all((['volunteerA', 'volunteerB', 'memberA', 'memberB'] as const).map((who) => signUp(db, CAMPAIGN, actor(who))))
+}
