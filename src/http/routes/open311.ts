@@ -130,7 +130,7 @@ export const open311Routes = (deps: { db: Db; keyring: Keyring }): FastifyPlugin
 }
 
 const BOTH = '.xml（或不写后缀）为同样内容的 XML。'
-const NAME = z.string().max(100).describe('代码或单号，后加 .json 或 .xml').meta({ examples: ['corridor-light.json'] })
+const NAME = z.string().max(100).regex(/^\P{Cc}*$/u).describe('代码或单号，后加 .json 或 .xml').meta({ examples: ['corridor-light.json'] })
 
 const nameOf = ({ params }: FastifyRequest): string => (params as { id: string }).id
 const queryOf = <T extends z.ZodType>({ query }: FastifyRequest, _: T): z.output<T> => query as z.output<T>

@@ -71,7 +71,8 @@ export function callsOf(world: World, things: Things): Record<string, Call | Cal
     putContactSettings: { body: { filingLink: null }, at: PATHS.street },
     createVenue: { body: { name: '驿站', node: 'YQHF' }, at: P }, updateVenue: { ...id(things.venue), body: { hours: '每天' }, at: P },
     createCampaign: { body: { node: 'YQHF', code: 'NEW-CAMPAIGN', name: '行动', from: '2026-01-01T00:00:00Z', to: '2099-01-01T00:00:00Z' }, at: P }, updateCampaign: { ...id(things.campaign), body: { name: '行动' }, at: P },
-    signUpForCampaign: { ...id(things.campaign), owners: ['member'] }, withdrawFromCampaign: { ...id(things.campaign), owners: ['*'] }, listCampaignSignUps: { ...id(things.campaign), at: P },
+    // the resident's enrolment has been verified on the way: he helps as a volunteer by then
+    signUpForCampaign: { ...id(things.campaign), owners: ['member', ...RESIDENT] }, withdrawFromCampaign: { ...id(things.campaign), owners: ['*'] }, listCampaignSignUps: { ...id(things.campaign), at: P },
     createOrganisation: { body: { node: 'YQHF', code: 'NEW-ORG', name: '新组织', kind: 'volunteer_team' }, at: P },
     putPolicy: { params: { code: 'standard' }, body: { node: 'YQHF', body: { limits: { complete: '6wd' } } }, at: P },
     putCalendarHours: { body: { node: 'YQHF', week: { 6: ['09:00-12:00'] } }, at: P },
