@@ -1,4 +1,5 @@
 import fc from 'fast-check'
+import { v7 as uuidv7 } from 'uuid'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import type { PersonActor } from '../src/domain/actor.ts'
 import { allowed, decide } from '../src/domain/decide.ts'
@@ -30,7 +31,9 @@ let codes: Record<string, string>
 beforeAll(async () => {
   console.info(`model: fast-check seed ${seed} (SEED=${seed} repeats it), ${RUNS} sequences`)
   database = await freshDatabase()
-  town = await testPlace(database, { returnsMax: 1, urgesPerDay: 20, extensionsMax: 10, parksMax: 10, claims: { perClaimer: 1000 } })
+  town = await testPlace(database, { returnsMax: 1, urgesPerDay: 20, extensionsMax: 10, parksMax: 10, claims: { perClaimer: 1000, approval: ['protected'] } })
+  await database.owner.query(`INSERT INTO item ("tenantId", id, code, version, name, category, kind, mode, wall, "policyCode") VALUES ($1, $2, 'activity', 1, '邻里活动', 'x', 'activity', 'pool', true, 'standard')`,
+    [town.tenantId, uuidv7()])
   const firm = await town.organisation('FIRM')
   const [resident, guardian, staff, chief, caller, worker, member, volunteer] = await Promise.all([
     town.person(), town.person(), town.person({ at: 'C', can: ['view', 'file_for', 'dispatch', 'publish', 'supervise'] }), town.person({ at: 'S', can: ['view', 'dispatch', 'approve'] }),
@@ -42,7 +45,7 @@ beforeAll(async () => {
     worker: { personId: worker.id, organisationId: null, path: 'S/C/P/B/', level: 'building' },
     firm: { personId: null, organisationId: firm, path: 'S/C/P/', level: 'compound' },
   }
-  codes = { worker: worker.id, firm: 'FIRM' }
+  codes = { worker: worker.id, firm: 'FIRM', agent: agent.id }
 })
 afterAll(() => database.drop())
 
@@ -61,7 +64,7 @@ function attempt(verb: Transition, taste: number, facts: Facts, lead: string): {
     case 'remove-co': return { input: { co: codes[whom] }, found: { target } }
     case 'whistle': return { input: { to: [codes.firm], reason: 'emergency' }, found: { targets: [targets.firm] } }
     case 'hand-over': return { input: { to: codes.worker }, found: { target: targets.worker } }
-    case 'assign': return { input: { to: codes.worker }, found: {} }
+    case 'assign': return { input: { to: codes.agent }, found: {} }
     case 'merge': return { input: { into: lead }, found: {} }
     case 'follow-up': return { input: taste % 2 === 0 ? { reached: false } : { reached: true, ...opinion }, found: {} }
     case 'rate': return { input: opinion, found: {} }
@@ -168,6 +171,9 @@ async function tryAllIllegal(model: Model, lead: string): Promise<void> {
 }
 const tested = new Set<State>()
 
+/** Wishes, those whose claims wait for a word, and what one signs up for. */
+const FILINGS = [{ item: 'companionship' }, { item: 'companionship', targetGroup: 'elderly' as const }, { item: 'activity' }]
+
 const WHO = ['resident', 'guardian', 'staff', 'chief', 'caller', 'worker', 'agent', 'member', 'volunteer']
 const endless: readonly Transition[] = ['withdraw', 'consent', 'supervise', 'urge', 'hand-over', 'raise', 'amend', 'record', 'add-co', 'remove-co', 'whistle', 'assign']
 const command = (verbs: readonly Transition[]) =>
@@ -187,7 +193,7 @@ class Sensible implements fc.AsyncCommand<Model, string> {
   async run(model: Model, lead: string): Promise<void> {
     await tryAllIllegal(model, lead)
     const may = Object.entries(actors).filter(([, actor]) => sight(actor, model.facts) !== 'none').flatMap(([who, actor]) => allowed(actor, model.facts).map((verb) => ({ who, verb })))
-    const verbs = [...new Set(may.map(({ verb }) => verb))].filter((verb) => this.taste === 0 || !endless.includes(verb))
+    const verbs = [...new Set(may.map(({ verb }) => verb))].filter((verb) => this.taste === 0 || !endless.includes(verb) || !cells.has(`done ${verb}`))
     const least = [...verbs].sort((a, b) => (cells.get(`done ${a}`) ?? 0) - (cells.get(`done ${b}`) ?? 0))[0]
     const verb = this.taste === 5 ? least : verbs[this.pick % Math.max(verbs.length, 1)]
     const those = may.filter((one) => one.verb === verb)
@@ -199,19 +205,29 @@ class Sensible implements fc.AsyncCommand<Model, string> {
 test(`${RUNS} sequences: what is decided is what is stored, and what is refused changes nothing`, { timeout: 3_600_000 }, () => town.inside(async () => {
   const lead = (await file(database.db, { item: 'companionship', title: '主件', node: 'U' }, actors['resident']!)).id
   await act(database.db, 'accept', lead, {}, actors['staff']!)
-  await fc.assert(fc.asyncProperty(
+  // Whom the resident names by id came by the same app.
+  const { clientId } = await town.app()
+  await database.owner.query(`INSERT INTO external_user ("tenantId", id, "clientId", provider, "appId", "openId", "personId", "createdAt") VALUES ($1, $4, $2, 'wechat', 'wx1', sha256('x'), $3, now())`,
+    [town.tenantId, clientId, actors['guardian']!.id, crypto.randomUUID()])
+  const resident = { ...actors['resident']!, clientId }
+  const undone = () => TRANSITIONS.filter((verb) => !cells.has(`done ${verb}`))
+  const sequences = (round: number, numRuns: number) => fc.assert(fc.asyncProperty(
+    fc.constantFrom(...FILINGS),
     fc.commands([
       ...Array.from({ length: 5 }, () => fc.tuple(fc.nat(10_000), fc.nat(5)).map(([pick, taste]) => new Sensible(pick, taste))),
       command(TRANSITIONS),
     ], { maxCommands: 30, size: '+1' }),
-    async (commands) => {
-      const { id } = await file(database.db, { item: 'companionship', title: '换灯', node: 'U', guardian: actors['guardian']!.id }, actors['resident']!)
+    async (filing, commands) => {
+      const { id } = await file(database.db, { ...filing, title: '换灯', node: 'U', guardian: actors['guardian']!.id }, resident)
       const model: Model = { facts: await read(id), id, tried: new Set() }
       await fc.asyncModelRun(() => ({ model, real: lead }), commands)
-    }), { seed, numRuns: RUNS, endOnFailure: true })
+    }), { seed: seed + round, numRuns, endOnFailure: true })
+  await sequences(0, RUNS)
+  // What hardly ever comes about goes on until it has.
+  for (let round = 1; undone().length > 0 && round <= 20; round++) await sequences(round, 50)
   expect([...tested].sort()).toEqual([...STATE_NAMES].sort())
   const missing = STATE_NAMES.flatMap((state) => TRANSITIONS.flatMap((verb) => WHO.map((who) => `${state} ${verb} ${who}`))).filter((cell) => !cells.has(cell))
   expect(missing, 'state × verb × role cells nobody visited').toEqual([])
-  const done = TRANSITIONS.filter((verb) => cells.has(`done ${verb}`))
-  console.info(`model: ${cells.size} cells, ${done.length} of ${TRANSITIONS.length} verbs done; not done: ${TRANSITIONS.filter((verb) => !done.includes(verb)).join(', ') || 'none'}`)
+  expect(undone(), 'verbs that nobody ever did').toEqual([])
+  console.info(`model: ${cells.size} cells; done: ${TRANSITIONS.map((verb) => `${verb} ${cells.get(`done ${verb}`)}`).join(', ')}`)
 }))

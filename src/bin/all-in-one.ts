@@ -47,10 +47,13 @@ async function seed(client: pg.Client, server: EmbeddedPostgres, keyring: Keyrin
   const draft = `${DATABASE}_seeding`
   await client.query(`DROP DATABASE IF EXISTS ${draft} WITH (FORCE)`)
   await client.query(`CREATE DATABASE ${draft}`)
+  // What is only a draft need not reach the disk commit by commit: the renaming does, and all that was written before it.
+  await client.query(`ALTER DATABASE ${draft} SET synchronous_commit = off`)
   await migrate(server.url(draft))
-  // For a day of the past a few connections will do: each has everything to read anew.
-  const open = (hoursBehind: number) => openDatabase({ url: server.url(draft), hoursBehind, ...(hoursBehind > 0 && { connections: 3 }) })
+  // A few connections will do: each has everything to plan anew.
+  const open = (hoursBehind: number) => openDatabase({ url: server.url(draft), hoursBehind, connections: 3 })
   await writeDemo(join(resolve(config.WISHWALL_DATA), 'demo.json'), await seedDemo({ open, keyring, files: await storageOf(config) }))
+  await client.query(`ALTER DATABASE ${draft} RESET synchronous_commit`)
   await client.query(`ALTER DATABASE ${draft} RENAME TO ${DATABASE}`)
 }
 

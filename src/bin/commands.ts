@@ -62,7 +62,7 @@ export const COMMANDS: Record<string, Command> = {
   }) },
   'keyring:rotate': { says: '[--use signing|encryption|index|audit] [--after 1m]: new keys, which take over at that time', run: (args) => once(() =>
     failing(keyringRotate(args, config().WISHWALL_KEYRING_FILE))) },
-  'keyring:rewrap': { says: 'seal what lies in the database with the newest key', run: () => once(async () => failing(keyringRewrap(await atHand()))) },
+  'keyring:rewrap': { says: 'seal and hash what lies in the database with the newest keys', run: () => once(async () => failing(keyringRewrap(await atHand()))) },
   'audit:verify': { says: '[--json] [--checkpoints FILE]: find whatever was changed in feed, history and audit; exit 1 if anything was', run: (args) => once(async () =>
     failing(auditVerify(args, await atHand()))) },
   'audit:prune': { says: '--days N: remove what is older from the audit chain, up to a checkpoint; 180 at least', run: (args) => once(async () =>
@@ -70,7 +70,7 @@ export const COMMANDS: Record<string, Command> = {
   'tenant:create': { says: '--code CODE --name NAME: a new tenant with the shipped roles, menu and limits', run: (args) => once(async () => {
     const { code, name } = options(args, ['code', 'name'])
     await withDatabase(async (db) => {
-      const { id } = await failing(createTenant(db, { code, name, settings: { ...DEFAULT_SETTINGS, totpRequired: 'admins' } }))
+      const { id } = await failing(createTenant(db, { code, name, settings: { ...DEFAULT_SETTINGS, totpRequired: 'revealers' } }))
       console.log(`tenant ${code} created (${id})`)
     })
   }) },

@@ -6,6 +6,7 @@ import { createClient } from '../service/clients.ts'
 import { inTenant, type Db } from '../service/db.ts'
 import type { Files } from '../service/attachments.ts'
 import type { Keyring } from '../service/keyring.ts'
+import { putItem } from '../service/items.ts'
 import { createOrganisation } from '../service/organisations.ts'
 import { affiliate } from '../service/affiliations.ts'
 import { grantDuty } from '../service/appointments.ts'
@@ -19,8 +20,8 @@ import { EXAMPLES } from './demo/examples.ts'
 import { ORGANISATIONS, type OrganisationCode } from './demo/organisations.ts'
 import { remember } from './demo/history.ts'
 import { COMPOUND, PLACES, STREET, STREET_NAME } from './demo/places.ts'
-import { SERVICES } from './demo/services.ts'
-import { begun, boards } from './demo/neighbourhood.ts'
+import { CERTIFICATE, SERVICES } from './demo/services.ts'
+import { begun, boards, doors, talents } from './demo/neighbourhood.ts'
 import { shelfOf } from './demo/photos.ts'
 import { play, type Stage } from './demo/story.ts'
 import { WISHES } from './demo/wishes.ts'
@@ -48,6 +49,8 @@ export async function seedDemo({ open, keyring, files }: { open: (hoursBehind: n
     await remember(stage, on)
     await on(0, async (db) => {
       await boards({ ...stage, db }, keyring)
+      await doors({ ...stage, db }, keyring)
+      await talents({ ...stage, db }, keyring)
       await play({ ...stage, db }, [...Object.values(EXAMPLES), ...WISHES, ...SERVICES])
     })
   })
@@ -68,11 +71,13 @@ async function during<T>(db: Db, run: (db: Db) => Promise<T>): Promise<T> {
 async function found(db: Db, keyring: Keyring) {
   const { id, rootId } = await createTenant(db, { code: STREET, name: STREET_NAME })
   return inTenant(id, async () => {
+    const places = makePlaces(db, rootId)
     const [nodes, people, client] = await Promise.all([
-      makePlaces(db, rootId), makePeople(db, keyring), createClient(db, { clientId: 'demo-app', name: '示例小程序', scopes: SCOPES }),
+      places, makePeople(db, keyring, places), createClient(db, { clientId: 'demo-app', name: '示例小程序', scopes: SCOPES }),
     ])
     await giveDuties(db, people, nodes, await makeOrganisations(db))
     await putPolicy(db, ASKS_BEFORE_STRANGERS_COME, SYSTEM)
+    await putItem(db, CERTIFICATE, SYSTEM)
     await begun(db)
     const demo: DemoFile = {
       baseUrl: '',
@@ -101,10 +106,10 @@ async function makeOrganisations(db: Db): Promise<Map<string, string>> {
   return new Map(made.map(({ code, id }) => [code, id]))
 }
 
-async function makePeople(db: Db, keyring: Keyring): Promise<People> {
-  const made = await Promise.all(players.map(async ([who, { name, login }]) => {
+async function makePeople(db: Db, keyring: Keyring, places: Promise<Nodes>): Promise<People> {
+  const made = await Promise.all(players.map(async ([who, { name, login, home }]) => {
     const password = randomBytes(9).toString('base64url')
-    return [who, { id: await createPerson(db, keyring, { name, ...(login !== undefined && { login, password }) }), password }] as const
+    return [who, { id: await createPerson(db, keyring, { name, ...(login !== undefined && { login, password }), ...(home !== undefined && { nodeId: known(await places, home).id }) }), password }] as const
   }))
   return new Map(made)
 }

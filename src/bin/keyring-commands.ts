@@ -1,6 +1,7 @@
 import { parseArgs } from 'node:util'
 import { asOwner } from '../service/audit-owner.ts'
 import { KEY_USES, rotateKeyring, type Keyring, type KeyUse } from '../service/keyring.ts'
+import { reindex } from '../service/reindex.ts'
 import { rewrap } from '../service/rewrap.ts'
 import { Failure } from './config.ts'
 import { replaceKeyring } from './keyring-file.ts'
@@ -29,15 +30,17 @@ export async function keyringRotate(args: string[], file: string | undefined): P
   })
   for (const [name, kid] of Object.entries(kids)) console.log(`${name.padEnd(6)} ${kid} takes over at ${from.toISOString()}`)
   console.log(`${file} holds the new keys beside the old ones: copy it to every machine before that time, and keep a copy safe`)
-  if (uses.includes('seal')) console.log('after that, keyring:rewrap seals what lies in the database with the new key')
+  if (uses.includes('seal') || uses.includes('index')) console.log('after that, keyring:rewrap seals and hashes what lies in the database with the new key')
 }
 
 function wrongUse(name: string): never {
   throw new Failure(`--use takes ${Object.keys(NAMES).join(', ')}, not ${name}`)
 }
 
-/** `keyring:rewrap`: everything sealed is sealed by the newest key, in batches; may be broken off and run again. */
+/** `keyring:rewrap`: everything sealed is sealed by the newest key, and what is looked up by a hash hashed by it, in batches; may be broken off and run again. */
 export async function keyringRewrap({ url, keyring }: { url: string; keyring: Keyring }): Promise<void> {
-  const done = await asOwner(url, (client) => rewrap(client, keyring, (table, count) => console.error(`${table}: ${count} so far`)))
-  for (const [table, count] of Object.entries(done)) console.log(`${table.padEnd(15)} ${count} sealed anew by ${keyring.seal[0].kid}`)
+  const soFar = (what: string, count: number) => console.error(`${what}: ${count} so far`)
+  const [sealed, hashed] = await asOwner(url, async (client) => [await rewrap(client, keyring, soFar), await reindex(client, keyring, soFar)] as const)
+  for (const [table, count] of Object.entries(sealed)) console.log(`${table.padEnd(20)} ${count} sealed anew by ${keyring.seal[0].kid}`)
+  for (const [column, count] of Object.entries(hashed)) console.log(`${column.padEnd(20)} ${count} hashed anew by ${keyring.index[0].kid}`)
 }

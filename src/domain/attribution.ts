@@ -1,3 +1,4 @@
+import { standsOn } from './asks.ts'
 import type { Calendar } from './calendar.ts'
 import { workingMinutesBetween } from './calendar.ts'
 import { isFinal, type Relation, type State } from './machine.ts'
@@ -25,7 +26,7 @@ const WAITS_FOR: Readonly<Partial<Record<State, Span['waitsFor']>>> = {
   completed: 'follow_up',
 }
 
-/** Who answers: that waiting is theirs and not the asker's. An ask for exclusion holds nobody up. */
+/** Who answers: that waiting is theirs and not the asker's. A 退单 at last waits for 终审. An ask for exclusion holds nobody up. */
 const ANSWERS: Readonly<Partial<Record<string, { kind: AskKind; by: Relation }>>> = {
   'ask-return': { kind: 'return', by: 'dispatch' },
   'ask-extension': { kind: 'extension', by: 'approve' },
@@ -44,13 +45,14 @@ export function spans(events: readonly Happened[], until: Date): Span[] {
   let open: { kind: AskKind; by: Relation }[] = []
   let unconfirmed = false
   for (const [index, event] of events.entries()) {
-    const { verb, toState, data } = event
+    const { verb, toState, data, cycle } = event
     parties = partiesAfter(parties, event)
     const asks = ANSWERS[verb]
     const answered = verb === 'adjudicate' ? 'return' : ANSWERED.exec(verb)?.[1]
-    if (asks) open = [...open, asks]
+    if (asks) open = [...open, data.final === true ? { ...asks, by: 'approve' } : asks]
     else if (answered) open = open.filter(({ kind }) => kind !== answered)
-    else if (toState !== events[index - 1]?.toState || verb === 'redispatch') open = open.filter(({ kind }) => verb === 'sign' && kind !== 'park')
+    const begunAnew = verb === 'redispatch' || data.decision === 'reassign' || cycle !== (events[index - 1]?.cycle ?? cycle)
+    open = open.filter(({ kind }) => standsOn(kind, toState, begunAnew))
     if (verb === 'complete' || verb === 'follow-lead') unconfirmed = data.result === 'impossible'
     if (verb === 'confirm') unconfirmed = false
     const to = events[index + 1]?.at ?? until

@@ -36,6 +36,8 @@ export const AUDIT_ACTIONS = {
   'enrolment.verified': act('security', '核实报到', 'Enrolment verified'),
   'enrolment.rejected': act('security', '退回报到', 'Enrolment rejected'),
   'enrolment.ended': act('security', '终止报到', 'Enrolment ended'),
+  'household.linked': act('security', '交由联系人走访', 'Households given into care'),
+  'household.unlinked': act('security', '解除住户联系', 'Households taken out of care'),
   'client.created': act('security', '登记应用', 'App registered'),
   'client.changed': act('security', '变更应用', 'App changed'),
   'client.secret-rotated': act('security', '轮换应用密钥', 'App secret rotated'),

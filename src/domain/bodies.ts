@@ -141,6 +141,7 @@ export const BODIES = {
     papers: z.array(z.strictObject({
       paper: z.enum(PAPERS), direction: z.enum(['received', 'returned']).describe('收到居民的材料，或交还'), count: int4({ min: 1, max: 99 }).optional(),
     })).min(1).max(20).optional().describe('材料交接'),
+    authorisation: z.enum(CONSENT_HOW).optional().describe('居民委托代办的方式：app 应用内，paper 书面委托书（可附照片），oral 口头'),
     session: z.boolean().optional().describe('调解一场'),
     agreement: z.boolean().optional().describe('达成协议'),
     participants: int4({ min: 0, max: 100_000 }).optional().describe('参加人数'),

@@ -1,7 +1,7 @@
 import { buildCalendar, type Calendar, type CalendarSettings, type OverlayDay } from './calendar-build.ts'
 import { dayNumber, dayText, weekdayOf } from './calendar-day.ts'
 import { NOTICED_NAMES } from './calendar-holidays.ts'
-import type { Week } from './calendar-hours.ts'
+import { WEEKDAYS, type Week } from './calendar-hours.ts'
 import type { Notice } from './calendar-notice.ts'
 
 /** What one place says of its own calendar; whatever it does not say is as above it. */
@@ -46,7 +46,7 @@ const asTheWeekSays = (week: Week, date: string): OverlayDay => ({ date, work: h
 export const chainedWeek = (week: Week, chain: readonly Stated[]): Week => Object.assign({}, week, ...chain.map(({ week: own }) => own ?? {})) as Week
 
 /** Whether any day of the week has hours: a search for working time must end. */
-export const hasHours = (week: Week): boolean => [0, 1, 2, 3, 4, 5, 6].some((weekday) => hoursOn(week, weekday) > 0)
+export const hasHours = (week: Week): boolean => WEEKDAYS.some((weekday) => (week[weekday]?.length ?? 0) > 0)
 
 /** How many intervals a weekday has, 0 for Monday. */
-const hoursOn = (week: Week, weekday: number): number => week[String(weekday + 1) as unknown as keyof Week]?.length ?? 0
+const hoursOn = (week: Week, weekday: number): number => week[WEEKDAYS[weekday]!]?.length ?? 0

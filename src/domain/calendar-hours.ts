@@ -8,7 +8,7 @@ export type Hours = readonly (readonly [from: string, to: string])[]
 /** Hours per ISO weekday, `1` Monday to `7` Sunday; a weekday left out or empty is a day off. */
 export type Week = { readonly [weekday in (typeof WEEKDAYS)[number]]?: Hours | undefined }
 
-const WEEKDAYS = ['1', '2', '3', '4', '5', '6', '7'] as const
+export const WEEKDAYS = ['1', '2', '3', '4', '5', '6', '7'] as const
 
 /** From (included) to (excluded), in ms. */
 export type Span = readonly [from: number, to: number]

@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import { day, int4, text } from './atoms.ts'
 import { dayNumber, dayText, weekdayOf } from './calendar-day.ts'
+import { HOLIDAYS, NOTICED_NAMES } from './calendar-holidays.ts'
 import { says, type Finding, type Says } from './problems.ts'
 import { lettersOf, plain, type Cell, type SheetRow } from './sheet.ts'
 
@@ -30,6 +31,13 @@ export const noticeSchema = z.strictObject({
     date: day,
     isOffDay: z.boolean().describe('true 放假，false 调休上班'),
   })).max(150),
+})
+
+/** The notice of a year as it comes with the program, but for days of the December before: an example that can be sent as it is. */
+export const shippedNotice = (year: number): Notice => ({
+  year,
+  days: [...NOTICED_NAMES].map(([number, name]) => ({ name, date: dayText(number), isOffDay: HOLIDAYS.has(number) }))
+    .filter(({ date }) => date.startsWith(`${year}-`)).sort((a, b) => (a.date < b.date ? -1 : 1)),
 })
 
 /** A notice is known some weeks before its year: a later one is a slip of the pen. */

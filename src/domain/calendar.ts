@@ -2,6 +2,7 @@ import { DAY, dayNumber, dayText, HOUR, MINUTE } from './calendar-day.ts'
 import type { Calendar, DayInWords } from './calendar-build.ts'
 import { openZone } from './calendar-zone.ts'
 import { parseLimit, type LimitUnit } from './limit.ts'
+import { says } from './problems.ts'
 
 /**
  * Working time: when something is due, and how much working time has passed. Pure: the caller brings the
@@ -13,6 +14,12 @@ export { buildCalendar } from './calendar-build.ts'
 export type { Calendar, CalendarSettings, DayInWords, OverlayDay } from './calendar-build.ts'
 export { CalendarSettingsError, DEFAULT_WEEK, hoursOf, hoursSchema, hoursTexts, spanTexts, weekOf, weekSchema } from './calendar-hours.ts'
 export type { Hours, Week } from './calendar-hours.ts'
+
+/** What is said where a day or an instant lies outside of it. */
+export const OUT_OF_REACH = says('日历只到 1970 至 2199 年', 'The calendar reaches from 1970 to 2199')
+
+/** Whether a day, YYYY-MM-DD, begins and ends within the calendar, in every zone. */
+export const isWithinReach = (day: string): boolean => day >= '1970-01-02' && day <= '2199-12-29'
 
 /** When a limit ends. `provisional`: it rests on a day whose holiday notice is not published yet. */
 export interface Due {
@@ -64,11 +71,14 @@ function reach(calendar: Calendar, from: number, amount: number, unit: LimitUnit
  * the next opening, and `from` itself for zero, so a deadline that stood for no working time does not move.
  * @throws RangeError when `minutes` is negative or not finite, or the answer lies beyond 2199.
  */
-export function addWorkingMinutes(calendar: Calendar, from: Date, minutes: number): Date {
+export const addWorkingMinutes = (calendar: Calendar, from: Date, minutes: number): Date => dueAfterWorkingMinutes(calendar, from, minutes).dueAt
+
+/** The same, and whether it rests on a day that is not settled. */
+export function dueAfterWorkingMinutes(calendar: Calendar, from: Date, minutes: number): Due {
   if (!(minutes >= 0 && minutes < Infinity)) throw new RangeError(`Working minutes must not be negative: ${minutes}`)
   const work = Math.round(minutes * MINUTE)
-  const { at } = work === 0 ? plainly(calendar, from.getTime(), 0) : workOff(calendar, from.getTime(), work)
-  return new Date(at)
+  const { at, settled } = work === 0 ? plainly(calendar, from.getTime(), 0) : workOff(calendar, from.getTime(), work)
+  return { dueAt: new Date(at), provisional: !settled }
 }
 
 /** Working time from one instant to another in minutes, exact to the ms; negative when `to` is earlier. */
@@ -85,6 +95,9 @@ export function workingMinutesBetween(calendar: Calendar, from: Date, to: Date):
 export function isWorkday(calendar: Calendar, day: string): boolean {
   return calendar.day(dayNumber(day)).spans.length > 0
 }
+
+/** Whether every notice that may say something of the local day of `at` is out. */
+export const isSettled = (calendar: Calendar, at: Date): boolean => calendar.day(dayAt(calendar, at.getTime())).settled
 
 /** `at` itself within working hours, else the next opening (after the lunch break, on the next workday). */
 export function nextWorkingTime(calendar: Calendar, at: Date): Date {

@@ -1,4 +1,4 @@
-import { addWorkingMinutes, dayOf, due, workingMinutesBetween, type Calendar, type Due } from './calendar.ts'
+import { dayOf, due, dueAfterWorkingMinutes, workingMinutesBetween, type Calendar, type Due } from './calendar.ts'
 import { parseLimit, type LimitUnit } from './limit.ts'
 import { STATES, STEPS, clockStands, type State, type Step } from './machine.ts'
 import { armed, climbsAt, retimed } from './marks.ts'
@@ -44,7 +44,7 @@ export function later(dueAt: Date, stoodAt: Date, now: Date, unit: LimitUnit, ca
       return days === 0 ? { dueAt, provisional: false } : due(calendar, dueAt, `${days}wd`)
     }
     case 'wh':
-    case 'wm': return { dueAt: addWorkingMinutes(calendar, dueAt, workingMinutesBetween(calendar, stoodAt, now)), provisional: false }
+    case 'wm': return dueAfterWorkingMinutes(calendar, dueAt, workingMinutesBetween(calendar, stoodAt, now))
   }
 }
 
@@ -95,15 +95,22 @@ export const met = (facts: Facts, step: Step): DeadlineRow[] =>
   facts.deadlines.filter((row) => row.step === step).map((row) => close(row, facts.now))
 
 /**
- * Another policy rules from now on: what is still to come is due as if it had always been so. `originalDueAt` is kept for ever.
+ * Another policy rules from now on: what is still to come is due as if it had always been so. Time that the clock stood and
+ * extensions count under it too, and `originalDueAt` is kept for ever.
  * @param facts with the new policy
+ * @param before the policy until now
  */
-export function redrawn(facts: Facts, policyId: string, steps?: readonly Step[]): DeadlineRow[] {
-  return facts.deadlines.filter(({ step }) => steps?.includes(step) ?? true).map((row) => {
-    const { dueAt, provisional } = due(facts.calendar, row.openedAt, facts.policy.limits[row.step])
+export function redrawn(facts: Facts, policyId: string, before: Policy, steps?: readonly Step[]): DeadlineRow[] {
+  return facts.deadlines.filter(({ step }) => steps?.includes(step) ?? true).map((row) =>
     // Reminders of another list than before: those whose time is past count as said.
-    return retimed({ ...row, policyId }, { dueAt, provisional }, facts, Infinity)
-  })
+    retimed({ ...row, policyId }, underOtherRules(row, before, facts), facts, Infinity))
+}
+
+function underOtherRules({ step, openedAt, dueAt }: DeadlineRow, before: Policy, { policy, calendar }: Facts): Due {
+  const [first, fresh] = [due(calendar, openedAt, before.limits[step]), due(calendar, openedAt, policy.limits[step])]
+  if (dueAt <= first.dueAt) return fresh
+  const moved = later(fresh.dueAt, first.dueAt, dueAt, parseLimit(policy.limits[step]).unit, calendar)
+  return { dueAt: moved.dueAt, provisional: fresh.provisional || moved.provisional }
 }
 
 /** A step that ends on a given day instead of after a limit. */

@@ -69,7 +69,7 @@ export function decide<V extends Transition>(verb: V, facts: Facts, input: Body<
   const relations = relationsOf(party, facts)
   if (represented) for (const relation of relations) if (!isParty(relation)) relations.delete(relation)
   const edges = edgesFor(verb, relations)
-  if (edges.length === 0) throw new Problem('forbidden', { facts: { verb } })
+  if (edges.length === 0) throw isBehind(verb, relations, request.state) ? standingWith(new Problem('transition-refused'), facts, actor) : new Problem('forbidden', { facts: { verb } })
   const standing = edges.filter(({ from }) => from.includes(request.state))
   if (standing.length === 0) throw standingWith(new Problem('transition-refused'), facts, actor)
   const seq = request.version + 1
@@ -88,6 +88,12 @@ export function decide<V extends Transition>(verb: V, facts: Facts, input: Body<
   const found = represented ? 'file_for' : edge.by.find((relation) => relations.has(relation))
   const by = found === 'on_the_spot' ? 'file_for' : found
   return written(verb, facts, change, eventRow(verb, facts, change, { seq, now, actor, by }))
+}
+
+/** Who has done the work is told that it is done, and not that it was never his. */
+const isBehind = (verb: Transition, relations: ReadonlySet<Relation>, state: State): boolean => {
+  const his = edgesFor(verb, new Set<Relation>(['assignee']))
+  return relations.has('handler') && his.length > 0 && his.every(({ from }) => !from.includes(state))
 }
 
 /** Every 409 says how things stand, and what may be done instead. */
@@ -157,6 +163,7 @@ function written(verb: Transition, before: Facts, change: Change, event: EventRo
     ...facts,
     request,
     title: change.title ?? facts.title,
+    redone: facts.redone + (change.data?.redo === true ? 1 : 0),
     ...overlaid(before, assignments),
     handlers: [...facts.handlers.filter((row) => !assignments.some((changed) => changed.seq === row.seq && changed.slot === row.slot)),
       ...assignments.filter(({ status, role }) => status === 'done' && role === 'lead')],

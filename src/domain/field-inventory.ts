@@ -181,7 +181,7 @@ export const INVENTORY: Readonly<Record<string, TableFields>> = {
     fields: { code: 'kid', none: 'one n position hash at previous previousAt signature' } },
   audit_checkpoint: { purpose: 'its signed states', kept: 'audit', erased: 'no',
     fields: { code: 'kid', none: 'n position hash at previous anchor signature' } },
-  operation: { purpose: 'what is done in the background; its input sealed', kept: 'operations', erased: 'term',
+  operation: { purpose: 'what is done in the background; its input sealed', kept: 'operations', erased: 'rows',
     fields: { id: 'tenantId id personId clientId', code: 'kind kid state position errors result',
       none: 'done failed total lease leasedUntil tries createdAt endedAt', personal: 'input' } },
   rate_fact: { purpose: 'what a request counts as in the rates, in ids and codes', kept: 'good', erased: 'ids',

@@ -31,6 +31,9 @@ export function decideFiling(filing: FilingFacts, input: Body<'file'>, actor: Ac
   if (forAnother && !duty) throw new Problem('forbidden', { errors: [{ pointer: '/filer', message: says('只有负责该地点的工作人员可以代点', 'Only staff responsible for this node may file for others') }] })
   if (input.resolvedOnSpot && !duty) throw new Problem('forbidden', { errors: [{ pointer: '/resolvedOnSpot', message: says('只有负责该地点的工作人员可以当场办结', 'Only staff responsible for this node may resolve on the spot') }] })
   if (input.resolvedOnSpot && filing.item.review) throw new Problem('validation-failed', { errors: [{ pointer: '/resolvedOnSpot', code: 'value', message: says('须审核的事项不能当场办结', 'What is reviewed is never resolved on the spot') }] })
+  if (input.resolvedOnSpot && filing.item.proof && input.attachments === undefined) {
+    throw new Problem('validation-failed', { errors: [{ pointer: '/attachments', code: 'required', message: says('此项服务办结须附照片或材料', 'This service takes a photo or paper as proof') }] })
+  }
   const byStaff = duty !== undefined && (forAnother || input.resolvedOnSpot !== undefined)
   const request = requestRow(filing, input, actor, byStaff)
   const event: EventRow = {
@@ -43,7 +46,7 @@ export function decideFiling(filing: FilingFacts, input: Body<'file'>, actor: Ac
   const consents = consentsOf(input.consents, now).map((consent) => ({ requestId: id, seq: 1, ...consent }))
   const facts: Facts = {
     ...filing, request, title: input.title, nodePath: path, responsibleNode: filing.node, responsibleLevel: level, assignments: [], cos: [], pending: [], attendees: [],
-    handlers: [], asks: [], consents, deadlines: [], worked: null, wall: null, isLead: false,
+    handlers: [], asks: [], consents, deadlines: [], worked: null, wall: null, redone: 0, isLead: false,
   }
   const deadlines = moved(facts, 'none', 'filed', 1)
   const after = { ...facts, deadlines }

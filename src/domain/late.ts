@@ -1,3 +1,4 @@
+import { isForAdjudication } from './asks.ts'
 import { STATES, STEPS, type Capability, type Relation, type Step } from './machine.ts'
 import type { AssignmentRow, DeadlineRow, Facts, Rung } from './request.ts'
 
@@ -18,13 +19,13 @@ export interface Roster {
   people(organisationId: string): readonly string[]
 }
 
-type Waiting = Pick<Facts, 'request' | 'assignments' | 'cos' | 'asks'>
+type Waiting = Pick<Facts, 'request' | 'assignments' | 'cos' | 'asks' | 'policy'>
 
 /** Codes of the nodes from the root down to this path: where a roster is wanted. */
 export const codesOf = (path: string): string[] => path.split('/').filter(Boolean)
 
 /** Paths and organisations that `whoIsLate` may ask the roster about. */
-export const concerned = ({ request, assignments, cos, asks }: Waiting): { paths: string[]; organisations: string[] } => {
+export const concerned = ({ request, assignments, cos, asks }: Omit<Waiting, 'policy'>): { paths: string[]; organisations: string[] } => {
   const parties = [...assignments, ...cos]
   return {
     paths: [request.path, ...parties.map(({ path }) => path), ...asks.filter(({ status }) => status === 'open').map(({ path }) => path)],
@@ -34,11 +35,12 @@ export const concerned = ({ request, assignments, cos, asks }: Waiting): { paths
 
 /**
  * Whom a step waits for. The whole work waits for its parties; while nobody has it, for whoever is to place it. A 退单
- * is answered by dispatch, every other ask one level up.
+ * is answered by dispatch until it comes to 终审; that, and every other ask, one level up.
  */
-export function waitsFor({ request, assignments, asks }: Waiting, { step, seq }: Pick<DeadlineRow, 'step' | 'seq'>): Relation {
+export function waitsFor(facts: Waiting, { step, seq }: Pick<DeadlineRow, 'step' | 'seq'>): Relation {
+  const { request, assignments, asks } = facts
   const { late } = STEPS[step]
-  if (step === 'answer' && askOf(asks, seq)?.kind === 'return') return 'dispatch'
+  if (step === 'answer' && askOf(asks, seq)?.kind === 'return') return isForAdjudication(facts) ? 'approve' : 'dispatch'
   if (late !== 'assignee' || assignments.length > 0) return late
   const [own]: readonly Step[] = STATES[request.state].steps
   return own === undefined ? late : STEPS[own].late
@@ -73,11 +75,11 @@ function upwards(path: string, roster: Roster): Post[] {
   return codesOf(start?.path ?? '').reverse().flatMap((code) => roster.post(code) ?? [])
 }
 
-/** An ask is answered above the asker; at the root by the root. */
-function answeredFromAbove({ asks }: Waiting, { step, seq }: Pick<DeadlineRow, 'step' | 'seq'>, by: Relation, roster: Roster): Post[] | undefined {
+/** An ask is answered above the asker, a 退单 at last above who dispatches; at the root by the root. */
+function answeredFromAbove({ asks, request }: Waiting, { step, seq }: Pick<DeadlineRow, 'step' | 'seq'>, by: Relation, roster: Roster): Post[] | undefined {
   const ask = step === 'answer' && by === 'approve' ? askOf(asks, seq) : undefined
   if (!ask) return undefined
-  const [own, ...higher] = upwards(ask.path, roster)
+  const [own, ...higher] = upwards(ask.kind === 'return' ? request.path : ask.path, roster)
   return own && higher.length === 0 ? [own] : higher
 }
 

@@ -32,6 +32,8 @@ export interface NoticeData {
   dueAt?: string
   logicalAt?: string
   result?: string
+  /** A 退单 that comes to 终审: for those above the place, and no longer for its dispatcher. */
+  final?: boolean
   /** Relations that a reminder is for, as the policy has them. */
   tell?: readonly string[]
 }
@@ -44,6 +46,7 @@ export interface NoticeData {
 export function toldOf(verb: VerbName, data: NoticeData): ToldAs[] {
   // What is said to be impossible is told to who has to confirm it; the others hear of it then.
   if ((verb === 'complete' || verb === 'follow-lead') && data.result === 'impossible') return ['dispatch']
+  if (verb === 'ask-return' && data.final) return ['approve']
   const told: ToldAs[] = [...verbOf(verb).tells]
   if (verb === 'remind') told.push(...(data.tell ?? (data.top ? ['supervisor'] : lateFor(data.step))))
   if (verb === 'escalate') told.push('rung', ...lateFor(data.step).filter((as) => PARTIES.includes(as)))
@@ -73,7 +76,7 @@ export function kindOf(verb: VerbName, as: ToldAs): NoticeKind {
 }
 
 /** By verb and by whom it is told to. What is not here is news, and asks for nothing. */
-const TODO: Readonly<Record<string, Readonly<Record<ToldAs, string>>>> = {
+const TASKS: Readonly<Record<string, Readonly<Record<ToldAs, string>>>> = {
   file: { dispatch: '请受理' },
   resubmit: { dispatch: '请受理' },
   return: { filer: '请补正' },
@@ -94,7 +97,7 @@ const TODO: Readonly<Record<string, Readonly<Record<ToldAs, string>>>> = {
   'deny-extension': { assignee: '请在原时限内办结' },
   'add-co': { co: '请协办' },
   whistle: { co: '请报到' },
-  'ask-return': { dispatch: '请答复退单申请' },
+  'ask-return': { dispatch: '请答复退单申请', approve: '请终审退单申请' },
   'ask-extension': { approve: '请答复延期申请' },
   'ask-park': { approve: '请答复挂账申请' },
   'ask-exclusion': { approve: '请答复剔除申请' },
@@ -112,7 +115,7 @@ const isLate = (verb: VerbName, { top, dueAt, logicalAt }: NoticeData): boolean 
 
 /** What the one who was told is to do; null when it is news only. */
 export function todoOf(verb: VerbName, as: ToldAs, data: NoticeData): string | null {
-  if (verb !== 'remind' && verb !== 'escalate') return TODO[verb]?.[as] ?? null
+  if (verb !== 'remind' && verb !== 'escalate') return TASKS[verb]?.[as] ?? null
   const [what, late] = [data.step ? STEPS[data.step].zh : '办理', isLate(verb, data)]
   if (OVERSEES.includes(as)) return `${late ? '已逾期' : '时限将至'}，请督办：${what}`
   if (as === 'first_contact') return `${late ? '已逾期' : '时限将至'}，请跟进：${what}`

@@ -7,7 +7,7 @@ import { STATES, STATE_NAMES, VERBS, type State, type VerbName } from './machine
 export type Status = 'open' | 'closed'
 
 /** Twelve states in two: closed is what is not worked on any more. What a state is called goes into `status_notes`. */
-const CLOSED: readonly State[] = ['rejected', 'completed', 'closed', 'withdrawn']
+export const CLOSED: readonly State[] = ['rejected', 'completed', 'closed', 'withdrawn']
 export const statusOf = (state: State): Status => (CLOSED.includes(state) ? 'closed' : 'open')
 export const statesOf = (statuses: readonly Status[]): State[] => STATE_NAMES.filter((state) => statuses.includes(statusOf(state)))
 export const statusNotes = (state: State, outcome: string | null): string => (outcome === null ? STATES[state].zh : `${STATES[state].zh}：${outcome}`)
@@ -43,7 +43,7 @@ function datatypeOf(field: Field): Attribute['datatype'] {
     case 'number': return 'number'
     default:
       if ('oneOf' in field) return 'singlevaluelist'
-      if (field.format === 'date-time') return 'datetime'
+      if (field.format === 'date-time' || field.format === 'date') return 'datetime'
       return field.format !== undefined || (field.maxLength ?? Infinity) <= LONGEST_LINE ? 'string' : 'text'
   }
 }
@@ -54,21 +54,22 @@ function choicesOf(field: Field): Attribute['values'] {
   return list?.map((choice) => ({ key: choice.const, name: choice.title }))
 }
 
-/** `attribute[code]=value`, or `attribute[code][]=value` and again; what is no number stays text, for the form to refuse. */
+/** `attribute[code]=value`, or `attribute[code][]=value` and again, or `attribute[code][0]=value`; what is no number stays text, for the form to refuse. */
 export function answersFrom(form: Form | null | undefined, parameters: Readonly<Record<string, unknown>>): Answers | undefined {
-  const answers: [string, Answers[string]][] = []
-  for (const [name, given] of Object.entries(parameters)) {
-    const code = /^attribute\[([^\][]{1,64})\](?:\[\])?$/.exec(name)?.[1]
-    if (code === undefined) continue
-    const values = [given].flat().map(String).filter((value) => value !== '')
-    if (values.length > 0) answers.push([code, typed(form && Object.hasOwn(form.properties, code) ? form.properties[code] : undefined, values)])
+  const given = new Map<string, string[]>()
+  for (const [name, value] of Object.entries(parameters)) {
+    const code = /^attribute\[([^\][]{1,64})\](?:\[\d{0,3}\])?$/.exec(name)?.[1]
+    const values = [value].flat().map(String).filter((one) => one !== '')
+    if (code !== undefined && values.length > 0) given.set(code, [...given.get(code) ?? [], ...values])
   }
+  const answers = [...given].map(([code, values]): [string, Answers[string]] => [code, typed(form && Object.hasOwn(form.properties, code) ? form.properties[code] : undefined, values)])
   return answers.length > 0 ? Object.fromEntries(answers) : undefined
 }
 
 function typed(field: Field | undefined, values: string[]): Answers[string] {
   if (field?.type === 'array') return values
   const value = values.length > 1 ? values : values[0]!
+  if (field?.type === 'string' && 'format' in field && field.format === 'date' && typeof value === 'string') return value.replace(/^(\d{4}-\d{2}-\d{2})T.*$/s, '$1')
   if (field?.type === 'boolean') return value === 'true' ? true : value === 'false' ? false : value
   const isNumber = (field?.type === 'integer' || field?.type === 'number') && typeof value === 'string' && /^-?\d{1,15}(\.\d{1,10})?$/.test(value)
   return isNumber ? Number(value) : value
@@ -83,10 +84,26 @@ export function titleOf(description: string | undefined, service: string): strin
   return characters.length <= LONGEST_TITLE ? characters.join('') : `${characters.slice(0, LONGEST_TITLE - 1).join('')}…`
 }
 
-/** A link to a picture elsewhere is kept among the words, and never opened. */
+/** Not longer than that, in UTF-16 units as the schemas count; what is cut off is shown to be. */
+export function shortened(words: string, most: number): string {
+  if (words.length <= most) return words
+  const cut = words.slice(0, Math.max(0, most - 1))
+  return `${cut.replace(/[\ud800-\udbff]$/, '')}…`
+}
+
 const MEDIA = '附图：'
-export const withMedia = (description: string | undefined, url: string | undefined): string | undefined =>
-  (url === undefined ? description : [description, `${MEDIA}${url}`].filter((part) => part !== undefined && part !== '').join('\n'))
+
+/**
+ * Links to pictures elsewhere are kept among the words, a line each, and never opened. GeoReport shows one: the first, which
+ * stands last.
+ * @param most characters for all together: the links stay whole
+ */
+export function withMedia(description: string | undefined, urls: readonly string[], most: number): string | undefined {
+  if (urls.length === 0) return description
+  const [first, ...more] = urls
+  const links = [...more, first].map((url) => `${MEDIA}${url}`).join('\n')
+  return description === undefined || description === '' ? links : `${shortened(description, most - links.length - 1)}\n${links}`
+}
 
 export function mediaApart(description: string | null): { words: string | null; media: string | null } {
   const [, words, media] = /^(?:([\s\S]*)\n)?附图：(\S+)$/.exec(description ?? '') ?? []

@@ -95,7 +95,7 @@ export const policySchema = policyBody.superRefine(({ limits, reminders, stepRem
     }
   }
   for (const { path, step } of unsayable({ limits, reminders, stepReminders }, (each, before) => reachesBack(before, limits[each]))) refuse(path, tooEarly(step, limits[step]))
-}).meta({ id: 'PolicyBody', description: '时限规则；省略的项目按出厂值' })
+})
 
 type Reminding = Pick<Policy, 'limits' | 'reminders' | 'stepReminders'>
 

@@ -68,6 +68,8 @@ export const REVEAL_REASON_CODES = Object.keys(REVEAL_REASONS) as [RevealReason,
 
 export const REVEALED_FIELDS = ['name', 'phone', 'door'] as const
 export type RevealedField = (typeof REVEALED_FIELDS)[number]
+/** Of a request besides: the personal answers of its form. */
+export const FORM_FIELD = 'form'
 
 /** 个人信息保护法 第四十七条: when the handler is to erase. `retention` is the system's own. */
 export const ERASURE_REASONS = {

@@ -165,9 +165,9 @@ function standing(events: readonly Told[], at: Date): { path: string; parties: s
 
 const partiesOf = (doers: readonly Doer[]): string[] => [...new Set(doers.map(({ personId, organisationId }) => (organisationId ?? personId)!))]
 
-/** What is answered with a redo stands at the head of the next cycle, and is about this one. */
+/** The last word counts. What is answered with a redo stands at the head of the next cycle, and is about this one. */
 const answerOf = ({ events, after }: Cycle): Told | undefined =>
-  events.find(({ verb, data }) => isAnswer(verb, data) && data['redo'] !== true) ?? (after && isAnswer(after.verb, after.data) ? after : undefined)
+  events.findLast(({ verb, data }) => isAnswer(verb, data) && data['redo'] !== true) ?? (after && isAnswer(after.verb, after.data) ? after : undefined)
 
 const isAnswer = (verb: string, data: Told['data']): boolean => (verb === 'rate' || verb === 'follow-up') && data['solved'] !== undefined
 

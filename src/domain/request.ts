@@ -97,6 +97,8 @@ export interface Facts {
   /** The clock of the work while it is completed: closed, and what goes on when it is sent back. */
   worked: DeadlineRow | null
   wall: WallEntryRow | null
+  /** 不满意重办, how often it has been done again for that; a 重办 that somebody asked for does not count. Known while it is completed. */
+  redone: number
   /** Others are merged into this one now. */
   isLead: boolean
   /** The deadline whose mark has come, its ladder from the late party's node upwards, and who is late: the sweep's own facts. */

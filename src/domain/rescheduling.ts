@@ -1,4 +1,4 @@
-import { due, endOfNextWorkday, type Calendar, type Due } from './calendar.ts'
+import { due, endOfNextWorkday, isSettled, type Calendar, type Due } from './calendar.ts'
 import { later } from './deadlines.ts'
 import { parseLimit } from './limit.ts'
 import { clockStands } from './machine.ts'
@@ -57,7 +57,7 @@ function recounted(row: DeadlineRow, policy: Policy, history: readonly Happened[
   const { unit } = parseLimit(limit)
   let stoodAt: Date | undefined
   for (const { verb, fromState, toState, at, data } of history.filter(({ seq }) => seq > row.seq)) {
-    if (verb === 'grant-extension') reached = { dueAt: new Date(String(data.until)), provisional: false }
+    if (verb === 'grant-extension') reached = granted(row, reached, data, history, calendar)
     const [stood, stands] = [fromState !== 'none' && clockStands(fromState), clockStands(toState)]
     if (stands && !stood) stoodAt = at
     if (stood && !stands && stoodAt) {
@@ -67,6 +67,14 @@ function recounted(row: DeadlineRow, policy: Policy, history: readonly Happened[
     }
   }
   return reached
+}
+
+/** 延期: the day that was granted stays. What was granted as it was asked for, so long from the due time, and rests on days that were not settled, is counted again. */
+function granted({ provisional }: DeadlineRow, { dueAt: present }: Due, { asked, until }: Happened['data'], history: readonly Happened[], calendar: Calendar): Due {
+  const ask = history.find(({ seq }) => seq === asked)?.data
+  if (provisional && typeof ask?.limit === 'string' && ask.until === until) return due(calendar, present, ask.limit)
+  const dueAt = new Date(String(until))
+  return { dueAt, provisional: !isSettled(calendar, dueAt) }
 }
 
 /**

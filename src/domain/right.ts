@@ -20,6 +20,8 @@ export interface Right {
   key?: 'optional' | 'required'
   /** `person`: never an app by its own token; `in-person`: nor through an app. */
   as?: 'person' | 'in-person'
+  /** Shows or takes out people's data: whoever can log in has a second factor for it, where the tenant asks that of `revealers`. */
+  factor?: true
   /**
    * What he hears who lacks the right: 403 `forbidden` (when left out), 404 as if it did not exist (`not-found`), or 200
    * with what is left of a list (`less`).

@@ -12,8 +12,8 @@ import { isCapability, type Reach, type Right } from './right.ts'
  * TO ADD AN OPERATION: write one line below, in the group of its path. `scope`: null where any token will do; `capability`:
  * what a duty must confer (one, a list, or 'none'); `relation`: over what (see `Reach` in right.ts). Say `otherwise` when
  * the answer without the right is not 403: NOT_FOUND for things found by id ("outside one's scope the answer is 404"),
- * LESS for lists that show each caller his part. `as` where an app may not. In the route, leave `config.scope` out or
- * let it say the same; `config.public` must be there on public operations. Then give the operation's path parameters
+ * LESS for lists that show each caller his part. `as` where an app may not. A route says no
+ * scope of its own; `config.public` must be there on public operations. Then give the operation's path parameters
  * and body, where it needs any, in test/http/authorisation/calls.ts.
  * The verbs' rows are derived from the machine: nothing is to be written for them.
  */
@@ -47,7 +47,8 @@ const enrolment = { scope: 'directory:write', capability: DECIDES, relation: 'su
 /** Figures of a place, of whoever watches over it. */
 const watched = { scope: 'requests:read', capability: ['view', 'supervise'], relation: 'subtree', ...NOT_FOUND } as const satisfies Right
 /** Whole lists, of the places one sees whole. */
-const exported = { scope: 'requests:read', capability: 'view', relation: 'subtree', as: 'person' } as const satisfies Right
+const exported = { scope: 'requests:read', capability: 'view', relation: 'subtree', as: 'person', factor: true } as const satisfies Right
+const directory = { ...exported, scope: 'directory:read' } as const satisfies Right
 const feed = { scope: 'events:read', capability: 'view', relation: ['subtree', 'app'] } as const satisfies Right
 
 const ROWS = {
@@ -122,9 +123,10 @@ const ROWS = {
   endSkill: { scope: 'directory:write', capability: DECIDES, relation: ['own', 'assigned', 'subtree'], ...NOT_FOUND },
   // personal data
   // the caller too, while it waits for him (domain/reveal.ts)
-  revealRequest: { scope: 'requests:write', capability: 'dispatch', relation: ['assignee', 'subtree'], as: 'person', ...NOT_FOUND, seenBy: ['view', ...PARTIES, ...GLIMPSE] },
-  revealPerson: { scope: 'directory:write', capability: ['file_for', ...SECURES], relation: 'subtree', as: 'person', ...NOT_FOUND, seenBy: [...OVERSEES, 'own'] },
-  exportPerson: account, erasePerson: account,
+  revealRequest: { scope: 'requests:write', capability: 'dispatch', relation: ['assignee', 'subtree'], as: 'person', factor: true, ...NOT_FOUND, seenBy: ['view', ...PARTIES, ...GLIMPSE] },
+  revealPerson: { scope: 'directory:write', capability: ['file_for', ...SECURES], relation: 'subtree', as: 'person', factor: true, ...NOT_FOUND, seenBy: [...OVERSEES, 'own'] },
+  revealEnrolment: { ...enrolment, as: 'person', factor: true },
+  exportPerson: { ...account, factor: true }, erasePerson: account,
   exportMe: { scope: null, capability: 'none', relation: 'own', as: 'person' }, eraseMe: { scope: null, capability: 'none', relation: 'own', as: 'person' },
   // 考核和积分
   getRateDefinitions: { scope: 'requests:read', capability: 'none', relation: 'tenant' },
@@ -147,6 +149,8 @@ const ROWS = {
   getImport: { scope: null, capability: 'none', relation: 'own', ...NOT_FOUND },
   // 导出
   exportRequests: exported, exportLedger: exported, exportVisits: exported, exportPeople: { ...exported, scope: 'directory:read' }, exportHouseholds: { ...exported, scope: 'directory:read' },
+  exportNodes: directory, exportOrganisations: directory, exportDuties: directory, exportContacts: directory, exportSkills: directory, exportItems: directory, exportVenues: directory, exportCampaigns: directory,
+  exportEnrolments: { ...directory, capability: DECIDES }, exportCredit: exported,
   // 审计
   listAudit: auditor, listAuditCheckpoints: auditor,
   // what is asked of staff, and whose word about them is believed

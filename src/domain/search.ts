@@ -1,4 +1,4 @@
-import { Converter } from 'opencc-js/t2cn'
+import { to } from 'opencc-js/preset/t2cn'
 
 /** What is asked for in `q`, word by word. Simplified and traditional characters are one; so are full and half width, and ASCII's two cases. */
 
@@ -85,20 +85,14 @@ interface Forms {
 
 let known: Forms | undefined
 
-/** CJK unified ideographs, extension A, and the planes beyond; NFKC has put those for compatibility in their place. */
-const IDEOGRAPHS = [[0x3400, 0x9fff], [0x20000, 0x2f7ff]] as const
-
-/** From OpenCC's dictionary, character by character, once. */
+/** From OpenCC's dictionary of characters (`繁 简|…`), once: what it has of phrases is of several. */
 function forms(): Forms {
   if (known) return known
-  const characters = IDEOGRAPHS.flatMap(([first, last]) => Array.from({ length: last - first + 1 }, (_, index) => String.fromCodePoint(first + index)))
-  // A line each, so that no two of them are taken for a phrase.
-  const converted = Converter({ from: 't', to: 'cn' })(characters.join('\n')).split('\n')
   const of = new Map<string, string>()
   const written = new Map<string, string[]>()
-  for (const [index, character] of characters.entries()) {
-    const plain = converted[index]!
-    if (plain === character || [...plain].length !== 1) continue
+  for (const entry of to['cn']!.flat().flatMap((dictionary) => (typeof dictionary === 'string' ? dictionary.split('|') : []))) {
+    const [character = '', plain = ''] = entry.split(' ')
+    if ([...character].length !== 1 || [...plain].length !== 1 || plain === character || of.has(character)) continue
     of.set(character, plain)
     written.set(plain, [...(written.get(plain) ?? [plain]), character])
   }

@@ -11,7 +11,8 @@ export const ADMIN_POWERS = ['configure', 'secure', 'audit'] as const satisfies 
 export type AdminPower = (typeof ADMIN_POWERS)[number]
 
 const ADMINISTERS: readonly Capability[] = ['administer', ...ADMIN_POWERS]
-const REVEALS: readonly Capability[] = ['dispatch', 'follow_up', 'file_for']
+/** `view` takes whole lists out. Whoever handles is shown only whom he has been given: asked when he asks (`factor` in right.ts). */
+const REVEALS: readonly Capability[] = ['view', 'dispatch', 'follow_up', 'file_for']
 
 export function needsSecondFactor(duties: readonly Pick<HeldDuty, 'capabilities'>[], required: TotpRequired = 'none'): boolean {
   const all: Record<TotpRequired, readonly Capability[]> = { none: [], admins: ADMINISTERS, revealers: [...ADMINISTERS, ...REVEALS] }
@@ -24,11 +25,10 @@ export const powersOf = (capabilities: readonly Capability[]): readonly AdminPow
   capabilities.includes('administer') ? ADMIN_POWERS : ADMIN_POWERS.filter((power) => capabilities.includes(power))
 
 /**
- * 三员: whether these roles may be held by one person. One that is all three is for towns that have not separated them; next
- * to it the others say nothing new.
+ * 三员: whether these roles may be held by one person. One role that is all three is for towns that have not separated them;
+ * whoever is one of the three is not that one besides, or the security administrator would make himself the others.
  */
 export function areSeparate(roles: readonly (readonly Capability[])[], separated: boolean): boolean {
   const powers = roles.map(powersOf)
-  const single = new Set(powers.filter(({ length }) => length === 1).flat())
-  return separated ? new Set(powers.flat()).size <= 1 : single.size <= 1
+  return !(separated || powers.some(({ length }) => length === 1)) || new Set(powers.flat()).size <= 1
 }

@@ -15,6 +15,8 @@ export interface SheetRow {
 
 export interface Sheet {
   readonly name: string
+  /** Set where the program does not show it. */
+  readonly hidden?: true
   readonly rows: readonly SheetRow[]
   /** Ranges of merged cells, as `B2:C3`; left out where there are none. */
   readonly merged?: readonly string[]
@@ -50,11 +52,11 @@ export interface WorkbookLimits {
 /** Why a file is not read as a workbook. */
 export const WORKBOOK_REFUSALS = {
   'not-a-workbook': says('不是 Excel 工作簿（.xlsx）', 'Not an Excel workbook (.xlsx)'),
-  'old-or-locked': says('是旧版（.xls）或加了密码的工作簿，请另存为不加密码的 .xlsx', 'An old (.xls) or password-protected workbook: save it as .xlsx without a password'),
+  'old-or-locked': says('是旧版（.xls、.et）或加了密码的工作簿，请用 Excel 或 WPS 打开，另存为不加密码的 .xlsx', 'An old (.xls) or password-protected workbook: save it as .xlsx without a password'),
   macros: says('含有宏，请另存为不含宏的 .xlsx', 'Contains macros: save it as .xlsx without them'),
   encoding: says('内容不是 UTF-8 编码，请用 Excel 或 WPS 重新另存为 .xlsx', 'Not encoded as UTF-8: save it again as .xlsx'),
   damaged: says('文件已损坏', 'The file is damaged'),
-  'too-big': says('解压后过大', 'Too big when unpacked'),
+  'too-big': says('解压后过大：请删去多余的工作表、空白行和格式，或另存为 CSV', 'Too big when unpacked: take out further sheets, blank rows and formats, or save as CSV'),
   'too-many-rows': says('行数过多', 'Too many rows'),
 } as const
 

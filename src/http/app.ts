@@ -11,6 +11,7 @@ import { serveDocs } from './docs.ts'
 import { readJsonBodies } from './json-body.ts'
 import { declareKeys } from './keyed-posts.ts'
 import { describeApi } from './openapi.ts'
+import { refuse } from './open311/refusal.ts'
 import { answerProblems, sendProblem } from './problem-json.ts'
 import { documentProblems } from './problem-responses.ts'
 import { limitRates, type RateLimits, type SharedCounter } from './rate-limit.ts'
@@ -52,7 +53,7 @@ export function buildApp({ log, routes, webhooks, trustedProxies = [], limits, i
     handlerTimeout: 10 * SECOND,
     forceCloseConnections: 'idle',
     return503OnClosing: false, // its 503 is no problem+json; `refuseWhenClosing` answers instead
-    frameworkErrors: (error, request, reply) => void sendProblem(error, request, reply),
+    frameworkErrors: (error, request, reply) => void (request.url.startsWith('/open311/') ? refuse : sendProblem)(error, request, reply),
     clientErrorHandler: answerClientError,
   })
 

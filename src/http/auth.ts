@@ -46,6 +46,8 @@ declare module 'fastify' {
     tokenOptional?: true
     /** Also for those who came in by a one-time password and have still to choose their own, or to enrol the second factor they need. */
     oncePassword?: true
+    /** Set from domain/rights.ts: whoever can log in needs a second factor here, where the tenant asks for it. */
+    factor?: true
   }
 }
 
@@ -65,7 +67,7 @@ export function authentication(deps: AuthDeps): FastifyPluginAsyncZod {
     decorate(app)
     app.addHook('onRoute', withRight)
     app.addHook('onRequest', async (request, reply) => {
-      const { public: open, tokenOptional, scope, oncePassword } = request.routeOptions.config
+      const { public: open, tokenOptional, scope, oncePassword, factor } = request.routeOptions.config
       if (request.is404 || (open && !(tokenOptional && request.headers.authorization !== undefined))) return
       const caller = await callerOf(deps, request.headers.authorization).catch(async (error: unknown) => {
         if (error instanceof Problem && error.kind === 'unauthenticated') await request.spendByAddress?.(request)
@@ -74,7 +76,7 @@ export function authentication(deps: AuthDeps): FastifyPluginAsyncZod {
       answerOrigin(request, reply, caller.client?.corsOrigins ?? [])
       request[CALLER] = actingIn(caller, request.headers['acting-duty'])
       if (scope) requireScope(scope, request.caller, reply)
-      if (!oncePassword) await requireReady(deps, request.caller)
+      if (!oncePassword) await requireReady(deps, request.caller, factor)
     })
     // By callback, for what an async hook enters ends with it; after the body, whose events come from the socket.
     app.addHook('preValidation', (request, _reply, done) => inCall(request.id, () => (request[CALLER] ? inTenant(request.tenantId, done) : done())))
@@ -82,7 +84,7 @@ export function authentication(deps: AuthDeps): FastifyPluginAsyncZod {
   return Object.assign(plugin, { [Symbol.for('skip-override')]: true })
 }
 
-/** The scope of an operation is its row's in the table of rights; one without a row is none. @throws when the two disagree */
+/** The scope of an operation is its row's in the table of rights; one without a row is none. @throws also when a route says one itself */
 function withRight(route: RouteOptions): void {
   const { method, url, schema, config = {} } = route
   const name = `${String(method)} ${url}`
@@ -94,8 +96,8 @@ function withRight(route: RouteOptions): void {
   const right = Object.hasOwn(RIGHTS, operation) ? RIGHTS[operation] : undefined
   if (!right) throw new Error(`${name}: ${operation} has no row in src/domain/rights.ts`)
   if (isPublic(right) !== Boolean(config.public)) throw new Error(`${name}: ${operation} is public by one of route and src/domain/rights.ts, and not by the other`)
-  if (config.scope !== undefined && config.scope !== right.scope) throw new Error(`${name}: ${operation} has another scope in src/domain/rights.ts`)
-  route.config = { ...config, scope: right.scope }
+  if (config.scope !== undefined) throw new Error(`${name}: the scope of ${operation} is said in src/domain/rights.ts alone`)
+  route.config = { ...config, scope: right.scope, ...(right.factor && { factor: true }) }
 }
 
 function decorate(app: FastifyInstance): void {
@@ -137,11 +139,11 @@ async function admitted(db: Db, { kind, subject: id, tenantId, clientId, scopes 
   return { id, tenantId, actor, scopes: client ? scopes.filter((scope) => client.scopes.includes(scope)) : scopes, client: client ?? null }
 }
 
-async function requireReady({ db }: AuthDeps, { actor, tenantId }: Caller): Promise<void> {
+async function requireReady({ db }: AuthDeps, { actor, tenantId }: Caller, factor = false): Promise<void> {
   if (actor.kind !== 'person') return
   await inTenant(tenantId, async () => {
     if (await mustChangePassword(db, actor.id)) throw new Problem('password-change-required')
-    if (await mustEnrolTotp(db, actor.id)) throw new Problem('second-factor-required')
+    if (await mustEnrolTotp(db, actor.id, factor)) throw new Problem('second-factor-required')
   })
 }
 

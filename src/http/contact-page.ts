@@ -8,7 +8,7 @@ export type PageSize = (typeof PAGE_SIZES)[number]
 
 /** 90 × 54 mm is a name card (GB/T 14916 cards are smaller: they would not be found in a drawer). */
 const SHEETS: Record<PageSize, { page: string; css: string }> = {
-  card: { page: '90mm 54mm', css: 'body{width:90mm;height:54mm;padding:3.5mm;font-size:2.9mm}h1{font-size:3.8mm}.qr svg{width:23mm}.qr{width:23mm}.where,.foot{display:none}td,th{padding:.45mm 1mm .45mm 0}' },
+  card: { page: '90mm 54mm', css: 'body{width:90mm;height:54mm;padding:3.5mm;font-size:2.9mm;overflow:hidden}h1{font-size:3.8mm}.qr svg{width:23mm}.qr{width:23mm}.where,.foot{display:none}td,th{padding:.45mm 1mm .45mm 0}' },
   a4: { page: 'A4 portrait', css: 'body{width:210mm;min-height:297mm;padding:14mm;font-size:4.6mm}h1{font-size:9mm}.qr svg{width:46mm}.qr{width:46mm}td,th{padding:1.6mm 2mm 1.6mm 0}' },
   a3: { page: 'A3 portrait', css: 'body{width:297mm;min-height:420mm;padding:20mm;font-size:6.6mm}h1{font-size:13mm}.qr svg{width:66mm}.qr{width:66mm}td,th{padding:2.4mm 3mm 2.4mm 0}' },
 }
@@ -33,15 +33,19 @@ export const pagePolicy = (size: PageSize): string => sheets[size].policy
 const ESCAPES: Record<string, string> = { '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;', "'": '&#39;' }
 const escaped = (words: string): string => words.replaceAll(/[&<>"']/g, (sign) => ESCAPES[sign]!)
 
-/** What fits on a card: S4 prints three. */
-const ON_A_CARD = 4
+/** What fits on a card: S4 prints three (支部书记、业委会主任、物业经理), beside those of the building. */
+const ON_A_CARD = 5
 
-/** The page as it is printed. Who has agreed to nothing is there by his role. */
-export function contactPage(board: Board, size: PageSize): string {
+/**
+ * The page as it is printed. Who has agreed to nothing is there by his role.
+ * @param scanned opened by its own QR code, in a browser and not in the app that files: there is nothing to scan again
+ */
+export function contactPage(board: Board, size: PageSize, scanned = false): string {
   const title = `${placeName(board)} ${size === 'card' ? '连心卡' : '责任公示牌'}`
   return `<!doctype html><html lang="zh-CN"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>${escaped(title)}</title><style>${sheets[size].css}</style></head>`
     + `<body><h1>${escaped(title)}</h1><div class="sheet"><div class="who">${size === 'card' ? cardTable(board) : boardTable(board)}</div>`
-    + `<div class="qr">${qrCode(board.filing.url)}<div>扫码点单</div></div></div><p class="foot">有事找上面的人，或扫码点单：第一个接到的人负责到底（首问责任制）。</p></body></html>`
+    + (scanned ? '</div><p class="foot">有事请联系上面的人；点单请用小程序扫这个二维码：第一个接到的人负责到底（首问责任制）。</p></body></html>'
+      : `<div class="qr">${qrCode(board.filing.url)}<div>扫码点单</div></div></div><p class="foot">有事找上面的人，或扫码点单：第一个接到的人负责到底（首问责任制）。</p></body></html>`)
 }
 
 /** 银雀华府 3号楼 1单元: whoever reads it knows the street and the community. What the name below says already is left out. */

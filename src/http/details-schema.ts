@@ -10,6 +10,6 @@ export const DetailsSchema = z.strictObject({
     item: z.string().describe('服务菜单代码'),
     schema: z.looseObject({}).describe('填写时的表单'),
     answers: z.record(z.string(), z.json()),
-    withheld: z.array(z.string()).describe('没有出示的个人信息字段'),
+    withheld: z.array(z.string()).describe('没有出示的个人信息字段：有权的人用 reveal 查看'),
   }).nullable(),
 }).meta({ id: 'RequestDetails', description: '点单详情' })

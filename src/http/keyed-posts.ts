@@ -2,7 +2,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest, RouteHandlerMethod,
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod'
 import type { z } from 'zod'
 import type { Db } from '../service/db.ts'
-import { fingerprint, onceWhole } from '../service/idempotency.ts'
+import { fingerprint, onceWhole, type Once } from '../service/idempotency.ts'
 import type { Keyring } from '../service/keyring.ts'
 import { IdempotencyHeaders } from './idempotent.ts'
 
@@ -47,27 +47,38 @@ interface Kept {
   body: string | null
 }
 
-const keyed = ({ db, keyring }: { db: Db; keyring: Keyring }, handler: RouteHandlerMethod): RouteHandlerMethod =>
+const keyed = (deps: { db: Db; keyring: Keyring }, handler: RouteHandlerMethod): RouteHandlerMethod =>
   async function (this: FastifyInstance, request: FastifyRequest, reply: FastifyReply) {
-    const key = request.headers['idempotency-key']
-    if (typeof key !== 'string') return handler.call(this, request, reply)
-    const { actor } = request
-    const caller = actor.kind === 'person' ? actor.id : actor.kind === 'app' ? actor.clientId : ''
-    const print = fingerprint(request.method, request.url, JSON.stringify(request.body ?? null))
-    const sent = await onceWhole(db, keyring, { caller, key, fingerprint: print }, async () => {
+    if (typeof request.headers['idempotency-key'] !== 'string') return handler.call(this, request, reply)
+    return answerOnce(deps, request, reply, onceWhole, async () => {
       const held = holdBack(reply)
       const given: unknown = await handler.call(this, request, held.reply)
-      const answer = given === held.reply ? held.payload() : given
-      const body = answer === undefined || answer === null ? null : reply.serializeInput(answer as { [key: string]: unknown }, String(reply.statusCode)) as string
-      const location = reply.getHeader('location')
-      return { status: reply.statusCode, body: JSON.stringify({ location: typeof location === 'string' ? location : null, body } satisfies Kept) }
+      return { answer: given === held.reply ? held.payload() : given }
     })
-    const { location, body } = JSON.parse(sent.body) as Kept
-    if (sent.replayed) reply.header('idempotency-replayed', 'true')
-    if (location !== null) reply.header('location', location)
-    reply.code(sent.status)
-    return body === null ? reply.send() : reply.type('application/json; charset=utf-8').serializer(String).send(body)
   }
+
+/**
+ * Answers once under the request's Idempotency-Key, which it has; with the status and the Location that `work` sets on the reply.
+ * @param how by what means it is once
+ */
+export async function answerOnce(
+  { db, keyring }: { db: Db; keyring: Keyring }, request: FastifyRequest, reply: FastifyReply, how: Once, work: () => Promise<{ answer: unknown; passing?: boolean }>,
+): Promise<FastifyReply> {
+  const { actor } = request
+  const caller = actor.kind === 'person' ? actor.id : actor.kind === 'app' ? actor.clientId : ''
+  const print = fingerprint(request.method, request.url, JSON.stringify(request.body ?? null))
+  const sent = await how(db, keyring, { caller, key: request.headers['idempotency-key'] as string, fingerprint: print }, async () => {
+    const { answer, passing = false } = await work()
+    const body = answer === undefined || answer === null ? null : reply.serializeInput(answer as { [key: string]: unknown }, String(reply.statusCode)) as string
+    const location = reply.getHeader('location')
+    return { status: reply.statusCode, passing, body: JSON.stringify({ location: typeof location === 'string' ? location : null, body } satisfies Kept) }
+  })
+  const { location, body } = JSON.parse(sent.body) as Kept
+  if (sent.replayed) reply.header('idempotency-replayed', 'true')
+  if (location !== null) reply.header('location', location)
+  reply.code(sent.status)
+  return body === null ? reply.send() : reply.type('application/json; charset=utf-8').serializer(String).send(body)
+}
 
 /** A reply that notes what is to be sent: it leaves only when it is kept. */
 function holdBack(reply: FastifyReply): { reply: FastifyReply; payload: () => unknown } {

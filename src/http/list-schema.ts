@@ -11,6 +11,7 @@ export const ListFilterShape = {
   node: z.union([uuid, code]).optional().describe('节点 id 或代码'),
   within: z.enum(['subtree', 'node']).optional().describe('subtree 含下级（缺省），node 只看该节点'),
   item: code.optional().describe('服务菜单代码'),
+  campaign: z.union([uuid, code]).optional().describe('专项行动 id 或代码：为它点的单（心愿、活动……）').meta({ examples: ['WINTER-2026'] }),
   q: text({ max: 60 }).optional().describe('查找标题、说明、地址中的文字（繁简通用，空格分开的都要有）或单号；工作人员还可查申请人的姓名（至少两个字）和电话').meta({ examples: ['楼道灯'] }),
   externalRef: text({ max: 64 }).optional().describe('本应用自己的单号'),
 }

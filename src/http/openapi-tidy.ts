@@ -8,7 +8,7 @@ export interface Document {
 }
 interface Operation {
   tags?: string[]
-  parameters?: { in: string; name: string; schema?: Node; style?: string; explode?: boolean }[]
+  parameters?: { in: string; name: string; required?: boolean; description?: string; example?: unknown; schema?: Node; style?: string; explode?: boolean }[]
   requestBody?: { required?: boolean; content: Record<string, { schema: Node }> }
   responses: Record<string, { $ref?: string; description?: string; content?: Record<string, { schema: Node }> }>
   security?: Record<string, string[]>[]
@@ -53,12 +53,23 @@ export function withoutUnused(document: Document): Document {
   }
 }
 
-/** Fastify lower-cases header names. Lists in a query are written `a,b`. */
+/**
+ * Fastify lower-cases header names. Lists in a query are written `a,b`. An example of what may be left out is told in words:
+ * Swagger UI would fill it in, and whoever just presses 执行 would search for the example.
+ */
 function tidyParameters({ parameters = [] }: Operation): void {
   for (const parameter of parameters) {
+    if (parameter.in === 'query' && parameter.required !== true) tellExample(parameter)
     if (parameter.in === 'header') parameter.name = parameter.name.replace(/(?:^|-)[a-z]/g, (start) => start.toUpperCase())
     if (parameter.in === 'query' && parameter.schema?.type === 'array') Object.assign(parameter, { style: 'form', explode: false })
   }
+}
+
+function tellExample(parameter: NonNullable<Operation['parameters']>[number]): void {
+  const [example = parameter.example] = (parameter.schema?.examples ?? []) as unknown[]
+  delete parameter.example
+  if (parameter.schema) delete parameter.schema.examples
+  if (example !== undefined) parameter.description = `${parameter.description === undefined ? '' : `${parameter.description}；`}例：\`${String(example)}\``
 }
 
 /** A body that may be absent is declared `.nullish()`; @fastify/swagger calls every body required. */

@@ -10,6 +10,8 @@ declare module 'fastify' {
     problems?: readonly ProblemCode[]
     /** No login needed. */
     public?: boolean
+    /** It refuses in a format of its own (Open311), and says itself with which statuses. */
+    ownRefusals?: true
   }
 }
 
@@ -46,7 +48,7 @@ export const ProblemSchema = z
 export function documentProblems(app: FastifyInstance): void {
   app.addHook('onRoute', (route) => {
     const { schema } = route
-    if (schema === undefined || schema.hide) return
+    if (schema === undefined || schema.hide || route.config?.ownRefusals) return
     const declared = schema.response as Record<string, unknown> | undefined
     route.schema = { ...schema, response: { ...responsesFor(codesOf(route, schema)), ...declared } }
   })

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto'
 import rateLimit from '@fastify/rate-limit'
 import type { FastifyInstance, FastifyRequest, RouteOptions } from 'fastify'
 import { LRUCache } from 'lru-cache'
-import { API_KEY_PREFIX } from '../domain/api-key.ts'
+import { looksLikeApiKey } from '../domain/api-key.ts'
 import { Problem } from '../domain/problems.ts'
 
 /** Calls per minute. */
@@ -86,7 +86,7 @@ function credentialOf(request: FastifyRequest): string {
   const { visitor } = request
   if (!visitor) return addressOf(request)
   const token = request.headers.authorization?.split(' ').at(-1) ?? ''
-  if (token.startsWith(API_KEY_PREFIX)) return `key/${createHash('sha256').update(token).digest('base64url').slice(0, 22)}`
+  if (looksLikeApiKey(token)) return `key/${createHash('sha256').update(token).digest('base64url').slice(0, 22)}`
   return `${visitor.tenantId}/${visitor.client?.id ?? ''}/${visitor.id}`
 }
 

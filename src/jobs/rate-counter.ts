@@ -1,5 +1,12 @@
-import { Redis } from 'ioredis'
+import { Redis, type ClientContext, type Result } from 'ioredis'
 import type { Log } from './session.ts'
+
+declare module 'ioredis' {
+  /** What `defineCommand` adds. */
+  interface RedisCommander<Context extends ClientContext> {
+    wishwallCount(key: string, windowMs: number): Result<[number, number], Context>
+  }
+}
 
 /** A call waits so long for a count at most; then nobody asks for a while. */
 const PATIENCE_MS = 250
@@ -30,7 +37,7 @@ export function openRateCounter(url: string, log: Log) {
       const now = performance.now()
       if (now < askAgainAt) throw new Error('redis is away')
       try {
-        const [current, ttl] = await (redis as unknown as { wishwallCount(key: string, windowMs: number): Promise<[number, number]> }).wishwallCount(`wish-wall/rate/${key}`, windowMs)
+        const [current, ttl] = await redis.wishwallCount(`wish-wall/rate/${key}`, windowMs)
         if (away) log.info('redis counts calls again')
         away = false
         return { current, ttl }

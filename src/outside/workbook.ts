@@ -1,9 +1,19 @@
-import { isUtf8 } from 'node:buffer'
 import { PassThrough, Readable } from 'node:stream'
 import { buffer } from 'node:stream/consumers'
 import type { DataValidation, Row } from 'exceljs'
-import { lettersOf, type Cell, type NewSheet, type Sheet, type SheetRow, type WorkbookLimits, type WorkbookRefusal } from '../domain/sheet.ts'
+import { lettersOf, plain, type Cell, type NewSheet, type Sheet, type SheetRow, type WorkbookLimits, type WorkbookRefusal } from '../domain/sheet.ts'
+import { readable } from './workbook-xml.ts'
 import { BadZip, namesIn, unzip, zip } from './zip.ts'
+
+declare module 'exceljs' {
+  namespace stream.xlsx {
+    /** The typings leave them out. */
+    interface WorksheetReader {
+      readonly name: string
+      readonly state?: 'visible' | 'hidden' | 'veryHidden' | undefined
+    }
+  }
+}
 
 /**
  * Excel workbooks (.xlsx, ECMA-376) through exceljs, for whoever reads or writes tables. What strangers send is unpacked
@@ -56,7 +66,8 @@ function partsOf(bytes: Buffer, limit: number): Map<string, Buffer> | WorkbookRe
   const ordered = new Map<string, Buffer>()
   // In this order exceljs needs no temporary files.
   for (const name of [BOOK, RELATIONS, STRINGS, STYLES, ...sheets]) {
-    const xml = asciiOf(parts.get(name) ?? EMPTY[name])
+    const bytes = parts.get(name) ?? EMPTY[name]
+    const xml = bytes && readable(name, bytes)
     if (typeof xml === 'string') return xml
     if (xml) ordered.set(name, xml)
   }
@@ -64,19 +75,6 @@ function partsOf(bytes: Buffer, limit: number): Map<string, Buffer> | WorkbookRe
 }
 
 const EMPTY: Record<string, Buffer | undefined> = { [STRINGS]: Buffer.from('<sst/>') }
-
-/**
- * The same XML without a byte beyond ASCII: exceljs decodes chunk by chunk and would tear characters apart that lie
- * across two. Entities of its own (a DOCTYPE) no workbook has.
- */
-function asciiOf(bytes: Buffer | undefined): Buffer | WorkbookRefusal | undefined {
-  if (!bytes) return undefined
-  const declared = /^(?:\xef\xbb\xbf)?<\?xml[^>]*\sencoding\s*=\s*["']([^"']*)/.exec(bytes.toString('latin1', 0, 200))?.[1] ?? 'utf-8'
-  if (!isUtf8(bytes) || !/^(utf-?8|us-ascii)$/i.test(declared) || bytes.includes(0)) return 'encoding'
-  const xml = bytes.toString('utf8').replace(/^\uFEFF/, '')
-  if (/<!(DOCTYPE|\[CDATA\[)/i.test(xml)) return 'damaged'
-  return Buffer.from(xml.replace(/\P{ASCII}/gu, (character) => `&#${character.codePointAt(0)};`), 'latin1')
-}
 
 /** So much at a time is parsed before its rows are taken. */
 const CHUNK = 65_536
@@ -86,7 +84,12 @@ function* inChunks(bytes: Buffer): Generator<Buffer> {
 }
 
 /** exceljs reads no merged ranges as a stream. */
-const mergedIn = (xml: Buffer): string[] => [...xml.toString('latin1').matchAll(/<mergeCell\s[^>]*?ref="([A-Z]{1,3}\d{1,7}:[A-Z]{1,3}\d{1,7})"/g)].slice(0, MOST_MERGED).map(([, range]) => range!)
+function mergedIn(xml: Buffer): string[] {
+  const ranges: string[] = []
+  for (const [, range] of xml.toString('latin1').matchAll(/<mergeCell\s[^<>]*?ref="([A-Z]{1,3}\d{1,7}:[A-Z]{1,3}\d{1,7})"/g)) if (ranges.push(range!) === MOST_MERGED) break
+  return ranges
+}
+
 const MOST_MERGED = 20
 
 /** @param merged of each sheet, in the order of their files */
@@ -99,13 +102,14 @@ async function rowsOf(archive: Buffer, limits: WorkbookLimits, merged: readonly 
     const rows: SheetRow[] = []
     for await (const row of worksheet) {
       const cells = cellsOf(row, limits.columns)
-      if (cells.every((cell) => cell === null || cell === '')) continue
+      if (cells.every((cell) => plain(cell) === '')) continue
       if (left-- === 0) return 'too-many-rows'
       const formulas = cells.flatMap((_, index) => (isFormula(row.findCell(index + 1)?.value) ? [index] : []))
       rows.push({ number: row.number, cells, ...(formulas.length > 0 && { formulas }) })
     }
     const ranges = merged[sheets.length] ?? []
-    sheets.push({ name: (worksheet as unknown as { name: string }).name, rows, ...(ranges.length > 0 && { merged: ranges }) })
+    const { name, state = 'visible' } = worksheet
+    sheets.push({ name, ...(state !== 'visible' && { hidden: true }), rows, ...(ranges.length > 0 && { merged: ranges }) })
   }
   return sheets
 }
@@ -120,14 +124,19 @@ const isFormula = (value: unknown): boolean => typeof value === 'object' && valu
 
 function cellOf(value: unknown): Cell {
   if (value === undefined || value === null) return null
-  if (typeof value === 'string' || typeof value === 'boolean' || value instanceof Date) return value
+  if (typeof value === 'string') return unescaped(value)
+  if (typeof value === 'boolean' || value instanceof Date) return value
   if (typeof value === 'number') return Number.isNaN(value) ? null : value
   if (typeof value !== 'object') return null
-  if ('richText' in value && Array.isArray(value.richText)) return value.richText.map(({ text }: { text?: string | null }) => text ?? '').join('')
+  if ('richText' in value && Array.isArray(value.richText)) return value.richText.map(({ text }: { text?: string | null }) => unescaped(text ?? '')).join('')
+  if ('error' in value && typeof value.error === 'string') return value.error
   // What the formula came to when the file was saved; it is not worked out here.
   if ('result' in value) return cellOf(value.result)
   return null
 }
+
+/** `_x000D_` is a character that XML has no place for (ECMA-376 22.4.2.4). */
+const unescaped = (text: string): string => text.replace(/_x([0-9A-Fa-f]{4})_/g, (_, code: string) => String.fromCharCode(parseInt(code, 16)))
 
 /** By the stream writer: the other one tears characters apart that lie across two pieces of 16 KiB. */
 async function writeWorkbook(sheets: readonly NewSheet[]): Promise<Buffer> {

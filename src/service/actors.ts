@@ -24,10 +24,15 @@ export async function personActor(db: Db, personId: string, clientId: string | n
 export const mustChangePassword = async (db: Db, personId: string): Promise<boolean> =>
   (await remember(db, actorKey(personId), ACTOR_TTL_MS, () => loadHeld(db, personId))).passwordOnce
 
-/** Holds a duty that takes a second factor where the tenant asks for one, and has none yet. */
-export async function mustEnrolTotp(db: Db, personId: string): Promise<boolean> {
-  const { hasTotp, duties } = await remember(db, actorKey(personId), ACTOR_TTL_MS, () => loadHeld(db, personId))
-  return !hasTotp && needsSecondFactor(duties, (await tenant(db)).settings.totpRequired)
+/**
+ * Holds a duty that takes a second factor where the tenant asks for one, and has none yet.
+ * @param reveals he is about to be shown people's data: then any login takes one. Who has none comes by an app, which vouches for him
+ */
+export async function mustEnrolTotp(db: Db, personId: string, reveals = false): Promise<boolean> {
+  const { hasTotp, hasAccount, duties } = await remember(db, actorKey(personId), ACTOR_TTL_MS, () => loadHeld(db, personId))
+  if (hasTotp) return false
+  const { totpRequired } = (await tenant(db)).settings
+  return needsSecondFactor(duties, totpRequired) || (reveals && hasAccount && totpRequired === 'revealers')
 }
 
 /** What was just changed counts at once in this process. */

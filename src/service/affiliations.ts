@@ -2,7 +2,7 @@ import { v7 as uuidv7 } from 'uuid'
 import type { Actor, ClaimerKind } from '../domain/actor.ts'
 import { decidedTrees, decidesAt, liesIn } from '../domain/directory.ts'
 import type { EnrolmentState, Tie } from '../domain/enrolment.ts'
-import { maskName } from '../domain/masks.ts'
+import { maskName, maskPhone } from '../domain/masks.ts'
 import type { OrganisationKind } from '../domain/organisations.ts'
 import { Problem } from '../domain/problems.ts'
 import { forgetActor } from './actors.ts'
@@ -116,16 +116,20 @@ async function decidedPath(db: Db, node: string, actor: Actor): Promise<string> 
   return place.path
 }
 
-/** An enrolment and, for whoever is to decide on it and as long as it is undecided, who it is that applies. */
+/** An enrolment and, for whoever is to decide on it and as long as it is undecided, who it is that applies: masked, as everywhere (see `revealApplicant`). */
 export type EnrolmentDetail = EnrolmentView & { applicant: { name: string | null; phone: string | null } | null }
 
 /** @throws Problem not-found also when it is there, and neither the actor's nor his to decide on */
 export async function readEnrolment(db: Db, keyring: Keyring, id: string, actor: Actor): Promise<EnrolmentDetail> {
   const row = await enrolmentInSight(db, id, actor)
   const personal = (await openSubjects(db, keyring, [row.subjectId])).get(row.subjectId)
-  const decides = row.state === 'pending' && decidesAt(actor, row.path) && !isOwn(row, actor)
-  return { ...viewOf(row, personal), applicant: decides ? { name: personal?.name ?? null, phone: personal?.phone ?? null } : null }
+  const view = viewOf(row, personal)
+  const applicant = { name: view.person.name, phone: personal?.phone === undefined ? null : maskPhone(personal.phone) }
+  return { ...view, applicant: decides(row, actor) ? applicant : null }
 }
+
+/** Whether it waits for the actor's decision: nobody decides on his own. */
+export const decides = (row: EnrolmentRow, actor: Actor): boolean => row.state === 'pending' && decidesAt(actor, row.path) && !isOwn(row, actor)
 
 export async function enrolmentInSight(db: Db, id: string, actor: Actor): Promise<EnrolmentRow> {
   const { rows: [row] } = await db.app.query<EnrolmentRow>({

@@ -41,5 +41,21 @@ export async function account(client: Ledger, actor: Actor, { action, object, ob
   return id
 }
 
+const WRITE_EACH = `
+  WITH given AS MATERIALIZED (SELECT * FROM jsonb_to_recordset($7::jsonb) AS g(id uuid, action text, object text, "objectId" uuid, details jsonb)),
+  entry AS (
+    INSERT INTO audit_entry ("tenantId", id, at, action, "actorKind", "actorId", "clientId", "dutyId", "objectKind", "objectId", details, call)
+    SELECT $1::uuid, id, wishwall_now(), action, $2::text, $3::uuid, $4::uuid, $5::uuid, object, "objectId", details, $6::text FROM given)
+  INSERT INTO audit_outbox ("tenantId", id, at) SELECT $1::uuid, id, wishwall_now() FROM given`
+
+/** Acts that are done in one statement, each accounted for by itself. */
+export async function accountEach(client: Extract<Ledger, { query: unknown }>, actor: Actor, acts: readonly Pick<Accounted, 'action' | 'object' | 'objectId' | 'details'>[]): Promise<void> {
+  const entries = acts.map(({ action, object, objectId = null, details = {} }) => ({ id: uuidv7(), action, object, objectId, details }))
+  await client.query({
+    name: 'account_each', text: WRITE_EACH,
+    values: [tenantHere(), actor.kind, actor.kind === 'person' ? actor.id : null, actor.kind === 'system' ? null : actor.clientId, onlyDuty(actor), calls.getStore() ?? null, JSON.stringify(entries)],
+  })
+}
+
 /** `Acting-Duty` leaves one; of several it is not known which the act was done under. */
 const onlyDuty = (actor: Actor): string | null => (actor.kind === 'person' && actor.duties.length === 1 ? actor.duties[0]!.id : null)

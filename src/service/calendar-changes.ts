@@ -2,7 +2,7 @@ import type pg from 'pg'
 import type { Actor } from '../domain/actor.ts'
 import { NOTHING_STATED, type Stated } from '../domain/calendar-chain.ts'
 import { dayText, dayNumber } from '../domain/calendar-day.ts'
-import { hoursOf, startOfDay, weekOf, type DayInWords } from '../domain/calendar.ts'
+import { hoursOf, isWithinReach, OUT_OF_REACH, startOfDay, weekOf, type DayInWords } from '../domain/calendar.ts'
 import { Problem, says } from '../domain/problems.ts'
 import { placeToKeep, shownPlace, type CalendarPlace } from './calendar-places.ts'
 import { wholeWeek, weekTexts, type HoursView, type WeekTexts } from './calendar-days.ts'
@@ -95,11 +95,12 @@ type CalendarView = ReturnType<typeof shownPlace>
 
 /**
  * One dated day of a place's own: closed, on duty, or with hours of its own. It comes before the notices.
- * @throws Problem node-unknown, forbidden, validation-failed at /hours, overloaded
+ * @throws Problem node-unknown, forbidden, validation-failed at /hours, /path/date, overloaded
  */
 export async function setDay(db: Db, { date, node, kind, name, hours, recompute = false }: NewDay, actor: Actor): Promise<DayView> {
   const place = await placeToKeep(db, node, actor, '/node')
   if (hours && (kind !== 'workday' || hours.length === 0)) throw noHours()
+  if (!isWithinReach(date)) throw new Problem('validation-failed', { errors: [{ pointer: '/path/date', code: 'invalid', message: OUT_OF_REACH }] })
   return alone(db, async (client, standing) => {
     const intervals = hours && hoursOf(hours)
     const day = kind === 'inherited' ? [] : [{ date, work: kind === 'workday', name, intervals }]

@@ -1,6 +1,6 @@
 import { chainedWeek } from '../domain/calendar-chain.ts'
 import { NOTICED_YEARS } from '../domain/calendar-holidays.ts'
-import { daysInWords, due, hoursTexts, type DayInWords, type Due, type Week } from '../domain/calendar.ts'
+import { daysInWords, due, hoursTexts, OUT_OF_REACH, type DayInWords, type Due, type Week } from '../domain/calendar.ts'
 import { Problem, says, type Says } from '../domain/problems.ts'
 import { placeToRead, shownPlace } from './calendar-places.ts'
 import { calendars, weekAt } from './calendars.ts'
@@ -36,7 +36,7 @@ export async function readDue(db: Db, { from, limit, node }: { from: Date; limit
     return due(all.at(place.path), from, limit)
   } catch (error) {
     if (!(error instanceof RangeError)) throw error
-    throw refused('/query/from', 'invalid', says('日历只到 1970 至 2199 年', 'The calendar reaches from 1970 to 2199'))
+    throw refused('/query/from', 'invalid', OUT_OF_REACH)
   }
 }
 

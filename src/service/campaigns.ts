@@ -81,6 +81,13 @@ export async function readCampaign(db: Db, ref: string, actor: Actor): Promise<C
   return campaign
 }
 
+/** @param ref id or code @throws Problem not-found */
+export async function campaignId(db: Db, ref: string): Promise<string> {
+  const { rows: [campaign] } = await db.app.query<{ id: string }>({ name: 'campaign_id', text: `SELECT c.id FROM campaign c WHERE ${named('c', 'code', 2)}`, values: [tenantHere(), ...refPair(ref)] })
+  if (!campaign) throw new Problem('not-found', { errors: [{ pointer: '/query/campaign', message: says('没有这个专项行动', 'No such campaign') }] })
+  return campaign.id
+}
+
 export interface NewCampaign {
   /** Id or code. */
   node: string

@@ -122,7 +122,7 @@ export async function ranking(db: Db, keyring: Keyring, { node, of, limit, ...da
     name: 'credit_ranking', values: [tenantHere(), of, period.since, period.until, scope.trees, limit],
     text: `SELECT rank() OVER (ORDER BY s.points DESC)::int AS rank, s.* FROM (
         SELECT c."holderId", sum(c.points)::int AS points, count(*) FILTER (WHERE c.points > 0)::int AS works FROM (
-          SELECT c."holderId", c."requestId", sum(c.points) AS points FROM credit_entry c
+          SELECT c."holderId", c."requestId", sum(c.points)::int AS points FROM credit_entry c
           WHERE c."tenantId" = $1 AND c.holder = $2 AND c.at >= $3 AND c.at < $4 AND ($5::text[] IS NULL OR EXISTS (SELECT FROM unnest($5::text[]) tree WHERE starts_with(c.path, tree)))
           GROUP BY c."holderId", c."requestId") c
         GROUP BY c."holderId" HAVING sum(c.points) > 0) s ORDER BY s.points DESC, s."holderId" LIMIT $6`,

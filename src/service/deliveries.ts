@@ -1,6 +1,7 @@
 import type pg from 'pg'
 import type { Db } from './db.ts'
-import { FEED_COLUMNS, type FeedRow } from './events.ts'
+import { CONFIDENTIAL, FEED_COLUMNS, type FeedRow } from './events.ts'
+import { isCommunitySql } from './notice-columns.ts'
 import { transaction } from './transaction.ts'
 
 /**
@@ -105,6 +106,7 @@ const TYPE_MATCHES = `EXISTS (SELECT FROM unnest(e."eventTypes") AS t(pattern) W
 /**
  * The endpoints are locked by now, so that nothing read here can be stale: how many are under way, what the rate still
  * allows, what is due, and what the feed holds that concerns the endpoint: of its place or below, of a type it asked for.
+ * An app hears of no confidential matter at a place finer than a community: it names what place it likes.
  * An endpoint that fails is sent no more than it can have at once. Whether there is a delivery is asked of each event by
  * itself: as an anti-join, planned while the table is empty, it read the whole of the endpoint's deliveries for each.
  */
@@ -128,8 +130,8 @@ const WORK = `
         ORDER BY d.position NULLS FIRST LIMIT e.most)) d) waiting
   CROSS JOIN LATERAL (
     SELECT COALESCE(json_agg(f.position::text), '[]') AS list FROM (
-      SELECT f.position FROM (SELECT f.position, f.id, f.type, f.path FROM feed f WHERE ${UNREAD} AND e.status = 'enabled' ORDER BY f.position LIMIT ${LOOKED_AT}) f
-      WHERE starts_with(f.path, e.path) AND ${TYPE_MATCHES} AND (SELECT true FROM webhook_delivery d WHERE ${OF_ENDPOINT} AND d.id = f.id) IS NULL
+      SELECT f.position FROM (SELECT f.position, f.id, f.type, f.path, f.payload FROM feed f WHERE ${UNREAD} AND e.status = 'enabled' ORDER BY f.position LIMIT ${LOOKED_AT}) f
+      WHERE starts_with(f.path, e.path) AND (e."clientId" IS NULL OR ${isCommunitySql('e.path')} OR f.payload ->> 'item' <> '${CONFIDENTIAL}') AND ${TYPE_MATCHES} AND (SELECT true FROM webhook_delivery d WHERE ${OF_ENDPOINT} AND d.id = f.id) IS NULL
       ORDER BY f.position LIMIT e.most) f) fresh`
 
 /** The rate is used up by what was taken. Who has nothing to send goes on from what was looked at. */

@@ -1,12 +1,10 @@
-import { isRespondent, relationsOf, type Actor } from '../domain/actor.ts'
+import { relationsOf, type Actor } from '../domain/actor.ts'
 import { readPoint } from '../domain/coordinates.ts'
 import type { Answers, Form } from '../domain/form.ts'
 import { ERASED_WORDS } from '../domain/privacy.ts'
 import { Problem } from '../domain/problems.ts'
 import type { Facts, TextRow } from '../domain/request.ts'
-import { revealStanding } from '../domain/reveal.ts'
 import { sight } from '../domain/view.ts'
-import { account } from './audit.ts'
 import * as catalogue from './catalogue.ts'
 import { tenantHere, type Db } from './db.ts'
 import type { Keyring } from './keyring.ts'
@@ -53,19 +51,14 @@ async function formOf(db: Db, keyring: Keyring, facts: Facts, { body, form, subj
   const { code, form: schema } = await catalogue.item(db, form)
   if (!schema) throw new Error(`item ${form} has no form any more`)
   const plain = body === ERASED_WORDS ? {} : JSON.parse(body) as Answers
-  const shown = subjectId !== null && await mayRead(db, facts, actor)
+  const shown = subjectId !== null && isTheirs(facts, actor)
   const personal = shown ? (await openSubjects(db, keyring, [subjectId])).get(subjectId)?.answers ?? {} : {}
   const withheld = subjectId === null || shown ? [] : Object.keys(schema.properties).filter((name) => schema.properties[name]!['x-personal'])
   return { item: code, schema, answers: { ...plain, ...personal }, withheld }
 }
 
-/** Whose they are; else whoever may be shown who they are, on record before anything is opened. */
-async function mayRead(db: Db, facts: Facts, actor: Actor): Promise<boolean> {
+/** All others are shown them for a reason, on record and not too often: see reveals.ts. */
+function isTheirs(facts: Facts, actor: Actor): boolean {
   const relations = relationsOf(actor, facts)
-  if (['filer', 'beneficiary', 'guardian'].some((party) => relations.has(party as 'filer'))) return true
-  if (actor.kind === 'person' && isRespondent(actor, facts.request)) return false
-  const standing = revealStanding(actor, facts)
-  if (standing === undefined) return false
-  await account(db.app, actor, { action: 'request.revealed', object: 'request', objectId: facts.request.id, details: { standing, fields: ['form'] } })
-  return true
+  return (['filer', 'beneficiary', 'guardian'] as const).some((party) => relations.has(party))
 }

@@ -1,6 +1,7 @@
 import { covers, type Actor } from '../domain/actor.ts'
 import type { State } from '../domain/machine.ts'
 import { Problem } from '../domain/problems.ts'
+import type { Facts, Place } from '../domain/request.ts'
 import { bigrams, likeness } from '../domain/search.ts'
 import { isSecret } from '../domain/secret.ts'
 import { sight, view, type RequestView } from '../domain/view.ts'
@@ -8,6 +9,7 @@ import { tenantHere, type Db } from './db.ts'
 import { list } from './list.ts'
 import { TITLE } from './list-query.ts'
 import { FACTS, factsOf, load, type LoadedRow } from './load.ts'
+import { endOf } from './nodes.ts'
 import { secretOf } from './notice-columns.ts'
 
 /** 疑似重复: the same thing said by several, to be merged by who dispatches. A proposal; nothing is done by itself. */
@@ -21,8 +23,8 @@ export interface Duplicate {
 /** From here on it is told. */
 const LIKELY = 0.5
 const DAYS = 30
-/** The newest around it that are compared. */
-const COMPARED = 500
+/** The newest around it that are compared: when asked for, and when somebody waits for his filing. */
+const COMPARED = { asked: 300, filing: 100 } as const
 const MOST = 5
 
 /** Not ended, and of those that can be merged those alone. */
@@ -51,20 +53,80 @@ export async function duplicates(db: Db, ref: string, actor: Actor): Promise<Dup
   if (!facts || sight(actor, facts) !== 'full') throw new Problem('request-not-found')
   if (!dispatches(actor, facts.request.path)) throw new Problem('forbidden')
   if (isSecret(facts.request)) return []
-  const { id, path, filedAt } = facts.request
-  const around = facts.compound ? `${path.split(`/${facts.compound.code}/`)[0]!}/${facts.compound.code}/` : path
+  const { id, nodeId, filedAt } = facts.request
+  const around = compoundOf(facts.nodePath, facts.compound)
+  return likely(db, { id, title: facts.title, itemCode: facts.item.code, nodeId }, { path: around ?? facts.nodePath, below: around !== null, when: 'asked' }, filedAt, actor)
+}
+
+/** `staff`: for staff of the place only, who see more than one there. */
+export type Proposal = boolean | 'staff'
+
+/**
+ * Proposed with the filing itself: to staff of the place what they see around it; to everybody else what they filed
+ * themselves, and only when they ask, since filing is what is done most.
+ * @param filed as it will stand; nobody finds it yet
+ * @returns undefined when nothing was looked for
+ */
+export async function duplicatesOnFiling(db: Db, filed: Facts, actor: Actor, asked: Proposal): Promise<Duplicate[] | undefined> {
+  const { request: { id, nodeId, path, filedAt }, title, item, compound } = filed
+  const own = widest(actor, path)
+  if (asked === false || (asked === 'staff' && own === undefined)) return undefined
+  if (isSecret(filed.request)) return []
+  const said = { id, title, itemCode: item.code, nodeId }
+  if (own === undefined) return chosen(db, said, await ownOnes(db, nodeId, filedAt, actor), actor)
+  // No farther than the compound, and no farther than he looks.
+  const around = [compoundOf(path, compound) ?? path, own].sort((a, b) => b.length - a.length)[0]!
+  return likely(db, said, { path: around, below: compound !== null, when: 'filing' }, filedAt, actor)
+}
+
+/** Of those that cover the place the one that reaches farthest. */
+const widest = (actor: Actor, path: string): string | undefined => actor.kind !== 'person' ? undefined : actor.duties
+  .filter((held) => held.organisationId === null && held.capabilities.includes('view') && covers(held.path, path)).map((held) => held.path).sort((a, b) => a.length - b.length)[0]
+
+/** Its path, of a place at or below it. */
+function compoundOf(path: string, compound: Place | null): string | null {
+  const at = compound ? `/${path}`.indexOf(`/${compound.code}/`) : -1
+  return compound && at >= 0 ? path.slice(0, at + compound.code.length + 1) : null
+}
+
+/** $2 about when, $3 states. */
+const MATTERS = `SELECT r.id, t.body AS title, i.code AS "itemCode", r."nodeId" FROM`
+const IN_TIME = `r.state = ANY ($3::text[]) AND r."filedAt" >= $2::timestamptz - interval '${DAYS} days' AND r."filedAt" < $2::timestamptz + interval '${DAYS} days' AND NOT ${secretOf('r')}`
+const NARROW = `r.id, r."tenantId", r."nodeId", r."itemId", r."titleSeq"`
+const WORDS = `${TITLE} JOIN item i ON i."tenantId" = r."tenantId" AND i.id = r."itemId"`
+
+/** Of the places from `path` on, or of it alone. By a range and not a prefix: behind row-level security only leakproof operators reach the index. */
+async function likely(db: Db, said: Said, { path, below, when }: { path: string; below: boolean; when: keyof typeof COMPARED }, at: Date, actor: Actor): Promise<Duplicate[]> {
+  const newest = `ORDER BY r.id DESC LIMIT ${COMPARED[when]}`
   const { rows } = await db.app.query<Said>({
-    name: 'duplicates_around',
-    text: `SELECT r.id, t.body AS title, i.code AS "itemCode", r."nodeId" FROM (
-        SELECT r.* FROM request r WHERE r."tenantId" = $1 AND r."filedAt" >= $2::timestamptz - interval '${DAYS} days' AND r."filedAt" < $2::timestamptz + interval '${DAYS} days'
-          AND starts_with(r.path, $3) AND r.id <> $4 AND r.state = ANY ($5::text[]) AND NOT ${secretOf('r')} ORDER BY r."filedAt" DESC LIMIT ${COMPARED}) r
-      ${TITLE} JOIN item i ON i."tenantId" = r."tenantId" AND i.id = r."itemId"`,
-    values: [tenantHere(), filedAt, covers(around, path) ? around : path, id, LIVE],
+    name: `duplicates_around_${when}`,
+    text: `${MATTERS} (SELECT r.* FROM node n CROSS JOIN LATERAL (
+        SELECT ${NARROW} FROM request r WHERE r."tenantId" = $1 AND r."responsibleNodeId" = n.id AND r.id <> $6 AND ${IN_TIME} ${newest}) r
+      WHERE n."tenantId" = $1 AND n.path >= $4 AND n.path <= $5 ${newest}) r ${WORDS}`,
+    values: [tenantHere(), at, LIVE, path, below ? endOf(path) : path, said.id],
   })
-  const own = read({ id, title: facts.title, itemCode: facts.item.code, nodeId: facts.request.nodeId })
-  const likely = rows.map((said) => ({ id: said.id, likeness: alike(own, read(said)) })).filter((one) => one.likeness >= LIKELY).sort((a, b) => b.likeness - a.likeness).slice(0, MOST)
-  const found = await loadEach(db, likely.map((one) => one.id))
-  return likely.flatMap((one) => {
+  return chosen(db, said, rows, actor)
+}
+
+/** What the caller filed: a person anywhere, an app at the place. */
+async function ownOnes(db: Db, nodeId: string, at: Date, actor: Actor): Promise<Said[]> {
+  if (actor.kind === 'system') return []
+  const [name, whose, party] = actor.kind === 'person' ? ['person', 'r."filerId" = $4::uuid', [actor.id]] as const
+    : ['app', 'r."responsibleNodeId" = $5::uuid AND r."filerClientId" = $4::uuid AND r."filerId" IS NULL', [actor.clientId, nodeId]] as const
+  const { rows } = await db.app.query<Said>({
+    name: `duplicates_of_${name}`,
+    text: `${MATTERS} (SELECT ${NARROW} FROM request r WHERE r."tenantId" = $1 AND ${whose} AND ${IN_TIME} ORDER BY r.id DESC LIMIT ${COMPARED.filing}) r ${WORDS}`,
+    values: [tenantHere(), at, LIVE, ...party],
+  })
+  return rows
+}
+
+async function chosen(db: Db, said: Said, rows: readonly Said[], actor: Actor): Promise<Duplicate[]> {
+  const own = read(said)
+  const most = rows.map((one) => ({ id: one.id, likeness: alike(own, read(one)) })).filter((one) => one.likeness >= LIKELY).sort((a, b) => b.likeness - a.likeness).slice(0, MOST)
+  if (most.length === 0) return []
+  const found = await loadEach(db, most.map((one) => one.id))
+  return most.flatMap((one) => {
     const other = found.get(one.id)
     return other && sight(actor, other) === 'full' ? [{ request: view(other, actor), likeness: rounded(one.likeness) }] : []
   })

@@ -1,4 +1,4 @@
-import { covers, isRespondent, type Actor, type PersonActor } from '../domain/actor.ts'
+import { capacity, covers, isRespondent, type Actor, type PersonActor } from '../domain/actor.ts'
 import type { State } from '../domain/machine.ts'
 import { Problem, says } from '../domain/problems.ts'
 import type { Message } from '../domain/request.ts'
@@ -7,6 +7,7 @@ import { ACTOR_TTL_MS } from './actors.ts'
 import { decodeCursor, encodeCursor } from './cursor.ts'
 import { remember, tenantHere, type Db } from './db.ts'
 import { load } from './load.ts'
+import { isCommunity } from './notice-columns.ts'
 import { findNode } from './targets.ts'
 
 export interface FeedRow {
@@ -31,7 +32,12 @@ export interface FeedFilter {
   paths: string[] | null
   /** Requests that are about the reader, and are not his to deal with. */
   hidden?: string[]
+  /** Of a place finer than a community: that a confidential matter is there is not told. */
+  discreet?: boolean
 }
+
+/** As `messageOf` calls them. */
+export const CONFIDENTIAL = 'confidential'
 
 interface FeedQuery {
   after?: string | undefined
@@ -69,7 +75,7 @@ export interface FeedPage {
 const LOOKED_AT = 50_000
 
 /** @throws Problem cursor-unusable */
-export async function feedPage(db: Db, after: string, { types, paths, hidden = [] }: FeedFilter, limit: number): Promise<FeedPage> {
+export async function feedPage(db: Db, after: string, { types, paths, hidden = [], discreet = false }: FeedFilter, limit: number): Promise<FeedPage> {
   const given = after === 'latest' ? null : decodeCursor(after, /^\d{1,18}$/)
   const { rows: [end] } = await db.app.query<{ newest: string; known: boolean }>({
     name: 'feed_end',
@@ -84,9 +90,9 @@ export async function feedPage(db: Db, after: string, { types, paths, hidden = [
     name: 'feed',
     text: `SELECT * FROM (SELECT ${FEED_COLUMNS} FROM feed WHERE "tenantId" = $1 AND position > $2 AND position <= $3 ORDER BY position LIMIT ${LOOKED_AT}) looked
       WHERE ($4::text[] IS NULL OR type = ANY ($4)) AND ($5::text[] IS NULL OR EXISTS (SELECT FROM unnest($5::text[]) p WHERE starts_with(path, p)))
-        AND "requestId" <> ALL ($7::uuid[])
+        AND "requestId" <> ALL ($7::uuid[]) AND NOT ($8::bool AND payload ->> 'item' = '${CONFIDENTIAL}')
       ORDER BY position LIMIT $6`,
-    values: [tenantHere(), from, end.newest, types, paths, limit + 1, hidden],
+    values: [tenantHere(), from, end.newest, types, paths, limit + 1, hidden, discreet],
   })
   const page = rows.slice(0, limit).map(feedEntry)
   if (rows.length > limit) return { rows: page, position: page.at(-1)!.position, hasMore: true }
@@ -112,7 +118,9 @@ export const feedEntry = (row: FeedEntry): FeedEntry => ({ ...row, position: Big
 
 /** @throws Problem forbidden, not-found */
 export async function feedFilter(db: Db, { types, node }: Pick<FeedQuery, 'types' | 'node'>, actor: Actor): Promise<FeedFilter> {
-  return { types: types ?? null, paths: await readable(db, actor, node), ...(actor.kind === 'person' && { hidden: await aboutHim(db, actor) }) }
+  const paths = await readable(db, actor, node)
+  const discreet = node !== undefined && paths !== null && paths.some((path) => !isCommunity(path) && capacity(actor, 'dispatch', path) === undefined)
+  return { types: types ?? null, paths, discreet, ...(actor.kind === 'person' && { hidden: await aboutHim(db, actor) }) }
 }
 
 /** 被反映人: complaints about the reader, or about whom he acts for, that nobody has given to them (design, section 9). */

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Problem } from '../domain/problems.ts'
-import { feedCursor, type FeedEntry, type FeedFilter, type FeedPage } from './events.ts'
+import { CONFIDENTIAL, feedCursor, type FeedEntry, type FeedFilter, type FeedPage } from './events.ts'
 
 /** So many of a tenant's newest events are at hand. */
 export const KEPT = 500
@@ -49,8 +49,8 @@ export class Tail {
 }
 
 /** As the statement of `feedPage` chooses. */
-const concerns = ({ types, paths, hidden = [] }: FeedFilter, { type, path, requestId }: FeedEntry): boolean =>
-  !hidden.includes(requestId) && (types === null || types.includes(type)) && (paths === null || paths.some((prefix) => path.startsWith(prefix)))
+const concerns = ({ types, paths, hidden = [], discreet = false }: FeedFilter, { type, path, requestId, payload }: FeedEntry): boolean =>
+  !hidden.includes(requestId) && !(discreet && payload.item === CONFIDENTIAL) && (types === null || types.includes(type)) && (paths === null || paths.some((prefix) => path.startsWith(prefix)))
 
 const PAUSE_MS = 1_000
 

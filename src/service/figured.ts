@@ -96,7 +96,7 @@ export interface Asked {
 }
 
 export interface Conditions {
-  /** What the statement is prepared under. */
+  /** What the statement is prepared under, where times are parameters. */
   name: string
   /** What stands after FROM, `rate_fact f` in it. */
   from: string
@@ -107,25 +107,35 @@ export interface Conditions {
 /** For what is read in the order of time until there is enough of it. */
 export const inTime = (scope: Scope): Scope => (scope.nodes <= NEAR.always ? scope : { ...scope, nodes: Infinity })
 
-/** Parameters from $1 on. What is not due yet does not count yet. */
-export function conditions({ scope: { trees, nodes }, period: { since, until }, bases, item, party, eachParty = false }: Asked): Conditions {
+/**
+ * Parameters from $1 on. What is not due yet does not count yet.
+ * @param times whether a plan is made for these very days: one for whatever days takes a year for an hour, and sorts half a
+ * million facts where it ought to hash them. As parameters for what is read in the order of time, until there is enough of it.
+ */
+export function conditions({ scope: { trees, nodes }, period: { since, until }, bases, item, party, eachParty = false }: Asked, times: 'said' | 'parameters' = 'said'): Conditions {
   const near = nodes <= NEAR.always || (nodes <= NEAR.long && until.getTime() - since.getTime() > LONG_MS)
-  // Of one thing alone the index has the order too.
-  const one = bases.length === 1
-  const values: unknown[] = [tenantHere(), since, until, one ? bases[0] : bases]
+  const values: unknown[] = [tenantHere()]
   const p = (value: unknown): string => `$${values.push(value)}`
-  const slot = party === undefined && !eachParty ? 'f.slot = 0' : 'f.slot > 0'
-  const where = [`f."tenantId" = $1 AND ${slot} AND f.at >= $2 AND f.at < $3 AND f.at <= (SELECT wishwall_now()) AND f.base = ${one ? '$4' : 'ANY ($4::text[])'}`]
+  const [first, end] = [since, until].map((time) => (times === 'said' ? `timestamptz '${time.toISOString()}'` : p(time)))
+  // Put so, it is no part of a range of which one end is not known, which would be taken for a narrow one.
+  const past = times === 'said' ? '(f.at <= (SELECT wishwall_now())) IS TRUE' : 'f.at <= (SELECT wishwall_now())'
+  const within = (at: string) => `${at} >= ${first} AND ${at} < ${end}`
+  // Of one thing alone the index has the order too; said in so many words, it is known which indexes hold it.
+  const [base] = bases
+  const one = bases.length === 1
+  const counts = one ? `= '${base}'` : `= ANY (${p(bases)}::text[])`
+  const slot = party === undefined && !eachParty ? 'slot = 0' : 'slot > 0'
+  const where = [`f."tenantId" = $1 AND f.${slot} AND ${within('f.at')} AND ${past} AND f.base ${counts}`]
   let from = 'rate_fact f'
   if (trees && near) {
-    // Each by the index of places: a planner that takes trees for many and facts for few would read all facts.
-    from = `unnest(${p(trees)}::text[]) tree (p) CROSS JOIN LATERAL (SELECT * FROM rate_fact g WHERE g."tenantId" = $1 AND g.${slot.slice(2)} AND g.at IS NOT NULL
-      AND g.path >= tree.p COLLATE "C" AND g.path < (left(tree.p, -1) || '0') COLLATE "C" AND g.base = ${one ? '$4' : 'ANY ($4::text[])'} AND g.at >= $2 AND g.at < $3 OFFSET 0) f`
+    // Each by the index of places: a planner that takes trees for many and facts for few would read all facts. These it takes for a hundred.
+    from = `jsonb_array_elements_text(${p(JSON.stringify(trees))}::jsonb) tree (p) CROSS JOIN LATERAL (SELECT * FROM rate_fact g WHERE g."tenantId" = $1 AND g.${slot} AND g.at IS NOT NULL
+      AND g.path >= tree.p COLLATE "C" AND g.path < (left(tree.p, -1) || '0') COLLATE "C" AND g.base ${counts} AND ${within('g.at')} OFFSET 0) f`
   } else if (trees) where.push(`EXISTS (SELECT FROM unnest(${p(trees)}::text[]) tree WHERE starts_with(f.path, tree))`)
   if (item !== undefined) where.push(`f.item = ${p(item)}`)
   if (party !== undefined) where.push(`f."partyId" = ${p(party)}::uuid`)
   return {
-    name: [one ? 'fact' : 'facts', trees === null ? 'all' : near ? 'near' : 'wide', ...(item === undefined ? [] : ['item']), ...(party === undefined ? [] : ['party']), ...(eachParty ? ['parties'] : [])].join('_'),
+    name: [one ? base : 'facts', trees === null ? 'all' : near ? 'near' : 'wide', ...(item === undefined ? [] : ['item']), ...(party === undefined ? [] : ['party']), ...(eachParty ? ['parties'] : [])].join('_'),
     from, where: where.join(' AND '), values,
   }
 }

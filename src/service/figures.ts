@@ -1,4 +1,5 @@
 import type { Db } from './db.ts'
+import { YEAR_CURSOR } from './reschedulings.ts'
 import { transaction } from './transaction.ts'
 
 /** How far the house is behind, for `/metrics`: counts and seconds, of all tenants together. */
@@ -26,7 +27,7 @@ const FIGURES = `
     (SELECT extract(epoch FROM clock_timestamp() - max("roundTripAt"))::float8 FROM worker) AS "roundTripSecondsAgo",
     GREATEST(0, COALESCE((SELECT extract(epoch FROM wishwall_now() - "nextAt")::float8 FROM deadline WHERE "nextAt" IS NOT NULL ORDER BY "nextAt" LIMIT 1), 0)) AS "oldestDueSeconds",
     outbox.rows AS "outboxRows", GREATEST(0, COALESCE(extract(epoch FROM wishwall_now() - outbox.oldest)::float8, 0)) AS "outboxSeconds",
-    (SELECT COALESCE(jsonb_object_agg(c.name, GREATEST(0, COALESCE((SELECT f.position FROM feed f ORDER BY f.position DESC LIMIT 1), 0) - c.position)), '{}') FROM cursor c) AS "feedLag",
+    (SELECT COALESCE(jsonb_object_agg(c.name, GREATEST(0, COALESCE((SELECT f.position FROM feed f ORDER BY f.position DESC LIMIT 1), 0) - c.position)), '{}') FROM cursor c WHERE c.name <> '${YEAR_CURSOR}') AS "feedLag",
     (SELECT COALESCE(sum(due.rows), 0)::int FROM webhook_endpoint e CROSS JOIN LATERAL (SELECT count(*) AS rows FROM (
       (SELECT FROM webhook_delivery d WHERE d."tenantId" = e."tenantId" AND d."endpointId" = e.id AND d."nextAt" <= now() LIMIT 1000)
       UNION ALL (SELECT FROM feed f WHERE f."tenantId" = e."tenantId" AND f.position > e."fromPosition" LIMIT 1000) LIMIT 1000) few) due WHERE e.status = 'enabled') AS "deliveriesDue"

@@ -1,5 +1,5 @@
 import { v7 as uuidv7 } from 'uuid'
-import type { Actor } from '../domain/actor.ts'
+import { capacity, type Actor } from '../domain/actor.ts'
 import type { Body, Someone } from '../domain/bodies.ts'
 import { dayOf } from '../domain/calendar.ts'
 import { decideFiling, type FilingFacts } from '../domain/filing.ts'
@@ -14,18 +14,26 @@ import { holderByCard } from './cards.ts'
 import * as catalogue from './catalogue.ts'
 import { commit, type KeptAnswer, type Newcomer } from './commit.ts'
 import { remember, tenantHere, type Db } from './db.ts'
+import { duplicatesOnFiling, type Duplicate, type Proposal } from './duplicates.ts'
 import { isWorthAnotherTry, lacks, violates } from './failures.ts'
 import { checkAnswers, sealAnswers } from './forms.ts'
 import type { Keyring } from './keyring.ts'
+import { knownPerson } from './known-people.ts'
 import { isId } from './load.ts'
 import { nextNumber } from './numbers.ts'
+import { strangers } from './petitioners.ts'
 import { sealSubject } from './subjects.ts'
 import { findTarget } from './targets.ts'
 import { tenant } from './tenants.ts'
 
+/** What was filed, and for whoever is to hear of it what it may repeat. */
+export type Filed = RequestView & { duplicates?: Duplicate[] }
+
 interface FileOptions {
   /** Keeps the answer for the caller's Idempotency-Key, in the same commit. */
-  keep?: ((answer: RequestView) => KeptAnswer) | undefined
+  keep?: ((answer: Filed) => KeptAnswer) | undefined
+  /** Whether likely duplicates are looked for; left out: they are not. */
+  duplicates?: Proposal | undefined
   /** The number it has already, on paper or in another system. */
   number?: string
   /** Seals what is known of people who come on record with a filing. */
@@ -40,15 +48,17 @@ const TRIES = 4
  * @throws Problem node-unknown, item-unknown, target-unknown (filer, beneficiary, guardian, respondent), campaign-unknown, campaign-closed,
  *   external-ref-taken (with the existing `id`), forbidden
  */
-export async function file(db: Db, input: Body<'file'>, actor: Actor, { keep, number, keyring }: FileOptions = {}): Promise<RequestView> {
+export async function file(db: Db, input: Body<'file'>, actor: Actor, { keep, number, keyring, duplicates }: FileOptions = {}): Promise<Filed> {
   for (let attempt = 0; attempt < TRIES; attempt++) {
     const filing = await filingFacts(db, input, number)
-    const { parties, newcomers } = await partiesOf(db, input, filing, keyring)
+    const { parties, newcomers } = await partiesOf(db, input, filing, actor, keyring)
     await checkAttachable(db, input.attachments ?? [], actor)
     const filled = checkAnswers(filing.item, input.form)
     const decided = decideFiling({ ...filing, parties }, input, actor)
+    await requireKnown(db, input, actor)
     const decision = filled ? withAnswers(decided, filled.plain) : decided
-    const answer = view(decision.after, actor)
+    const alike = duplicates === undefined ? undefined : await duplicatesOnFiling(db, decision.after, actor, duplicates)
+    const answer: Filed = alike === undefined ? view(decision.after, actor) : { ...view(decision.after, actor), duplicates: alike }
     try {
       if ((await commit(db.app, [decision], { kept: keep?.(answer), newcomers, answers: sealAnswers(keyring, decision, filled) })).size > 0) return answer
       // The database's clock is another one than two seconds ago: it was set, or another server answers.
@@ -63,13 +73,21 @@ export async function file(db: Db, input: Body<'file'>, actor: Actor, { keep, nu
 }
 
 /** Those the filing names: by id, or as they stand before the one who takes it down. */
-async function partiesOf(db: Db, input: Body<'file'>, { path, node, item }: FilingFacts, keyring: Keyring | undefined): Promise<{ parties: NonNullable<FilingFacts['parties']>; newcomers: Newcomer[] }> {
+async function partiesOf(db: Db, input: Body<'file'>, { path, node, item }: FilingFacts, actor: Actor, keyring: Keyring | undefined): Promise<{ parties: NonNullable<FilingFacts['parties']>; newcomers: Newcomer[] }> {
   const newcomers: Newcomer[] = []
-  const idOf = (someone: Someone | undefined): string | null => {
+  const described: { id: string; name: string; phone: string | undefined }[] = []
+  const isStaff = capacity(actor, 'file_for', path) !== undefined
+  const idOf = async (someone: Someone | undefined): Promise<string | null> => {
     if (someone === undefined || typeof someone === 'string') return someone ?? null
     if (!keyring) throw new Error('a filing with people not on record needs the keyring')
+    const { name, phone } = someone
+    const same = described.find((other) => phone !== undefined && phone === other.phone && name === other.name)
+    if (same) return same.id
+    const known = isStaff ? await knownPerson(db, keyring, someone) : undefined
+    if (known !== undefined && !(await strangers(db, [known], actor)).includes(known)) return known
     const newcomer = { personId: uuidv7(), nodeId: node.id, ...sealSubject(keyring, someone) }
     newcomers.push(newcomer)
+    described.push({ id: newcomer.personId, name, phone })
     return newcomer.personId
   }
   const { filer, beneficiary, guardian, respondent } = input
@@ -80,14 +98,22 @@ async function partiesOf(db: Db, input: Body<'file'>, { path, node, item }: Fili
     input.campaign === undefined ? null : campaignOf(db, input.campaign, { path, item: item.code }),
     input.card === undefined ? null : holderByCard(db, keyring!, input.card, path),
   ])
-  const filerId = idOf(filer)
+  const filerId = await idOf(filer)
   return {
     parties: {
-      ...(filerId === null ? {} : { filerId }), beneficiaryId: idOf(beneficiary), guardianId: idOf(guardian),
+      ...(filerId === null ? {} : { filerId }), beneficiaryId: await idOf(beneficiary), guardianId: await idOf(guardian),
       respondentId: target?.personId ?? null, respondentOrganisationId: target?.organisationId ?? null, campaignId, firstContactId,
     },
     newcomers,
   }
+}
+
+/** @throws Problem target-unknown for whom the caller cannot find himself */
+async function requireKnown(db: Db, { filer, beneficiary, guardian }: Body<'file'>, actor: Actor): Promise<void> {
+  const named = Object.entries({ filer, beneficiary, guardian }).filter((entry): entry is [string, string] => typeof entry[1] === 'string')
+  if (named.length === 0) return
+  const unknown = await strangers(db, named.map(([, id]) => id), actor)
+  for (const [party, id] of named) if (unknown.includes(id)) throw personUnknown(`/${party}`)
 }
 
 export interface FilingRow {

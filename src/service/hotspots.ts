@@ -57,9 +57,9 @@ const where = (key: string): Where => {
 
 /** Node and item codes have no blanks. */
 async function perPlace(db: Db, asked: Asked, atLevel: ReadonlySet<string> | undefined): Promise<Map<string, number>> {
-  const { name, from, where: holds, values } = conditions(asked)
+  const { from, where: holds, values } = conditions(asked)
   const { rows } = await db.app.query<{ path: string; item: string; count: number }>({
-    name: `hotspots_${name}`, values, text: `SELECT f.path, f.item, count(*)::int AS count FROM ${from} WHERE ${holds} GROUP BY f.path, f.item`,
+    values, text: `SELECT f.path, f.item, count(*)::int AS count FROM ${from} WHERE ${holds} GROUP BY f.path, f.item`,
   })
   const sums = new Map<string, number>()
   for (const { path, item, count } of rows) {
@@ -106,9 +106,9 @@ export interface RecurringQuery extends Days {
 export async function recurring(db: Db, keyring: Keyring, { node, item, within = 30, limit, ...days }: RecurringQuery, actor: Actor): Promise<{ node: Place | null; from: string; to: string; within: number; data: Recurring[] }> {
   const [scope, period] = await Promise.all([scopeOf(db, node, actor), periodOf(db, days)])
   const earlier = { ...period, since: new Date(period.since.getTime() - within * 86_400_000) }
-  const { name, from, where: holds, values } = conditions({ scope, item, bases: ['filed'], period: earlier })
+  const { from, where: holds, values } = conditions({ scope, item, bases: ['filed'], period: earlier })
   const { rows } = await db.app.query<{ path: string; item: string; count: number; again: number; firstAt: Date; lastAt: Date }>({
-    name: `recurring_${name}`, values: [...values, period.since, within, limit],
+    values: [...values, period.since, within, limit],
     text: `SELECT s.path, s.item, count(*)::int AS count, count(*) FILTER (WHERE s.soon)::int AS again, min(s.at) AS "firstAt", max(s.at) AS "lastAt" FROM (
         SELECT f.path, f.item, f.at, f.at - lag(f.at) OVER (PARTITION BY f.path, f.item ORDER BY f.at) <= $${values.length + 2}::int * interval '24 hours' AS soon
         FROM ${from} WHERE ${holds} AND f.item <> 'confidential') s

@@ -4,6 +4,7 @@ import { decidesAt, mayRegister, overseen } from '../domain/directory.ts'
 import { maskDoor } from '../domain/masks.ts'
 import { Problem, says } from '../domain/problems.ts'
 import { doorKey, VISIT_EVERY_DAYS, walks } from '../domain/visits.ts'
+import { account } from './audit.ts'
 import { decodeCursor, pageOf, type Page } from './cursor.ts'
 import { tenantHere, type Db } from './db.ts'
 import type { Keyring } from './keyring.ts'
@@ -12,8 +13,9 @@ import { NO_SUCH_NODE } from './nodes.ts'
 import { findPerson, overseenPath } from './people.ts'
 import type { Place } from './places.ts'
 import { blindIndexes, openSubjects, sealSubject } from './subjects.ts'
-import { findNode } from './targets.ts'
+import { findNodes } from './targets.ts'
 import { tenant } from './tenants.ts'
+import { transaction } from './transaction.ts'
 
 /** 户: doors under a building or unit, without names. A door says nearly as much as one: it lies sealed, and is read by those who knock there. */
 
@@ -74,12 +76,11 @@ export interface NewHousehold {
  * @throws Problem node-unknown with the entry, forbidden without `file_for` or `administer` over each place
  */
 export async function createHouseholds(db: Db, keyring: Keyring, wanted: readonly NewHousehold[], actor: Actor): Promise<{ id: string; created: boolean }[]> {
-  const places = new Map<string, { id: string; path: string }>()
+  const places = await findNodes(db, wanted.map(({ node }) => node))
   for (const [index, { node }] of wanted.entries()) {
-    const place = places.get(node) ?? await findNode(db, node)
+    const place = places.get(node)
     if (!place) throw new Problem('node-unknown', { errors: [{ pointer: `/households/${index}/node`, message: NO_SUCH_NODE }] })
     if (!mayRegister(actor, place.path)) throw new Problem('forbidden', { errors: [{ pointer: `/households/${index}/node`, message: says('不在您的管辖范围', 'Not a place of yours') }] })
-    places.set(node, place)
   }
   const rows = wanted.map(({ node, door }) => {
     const { id: nodeId } = places.get(node)!
@@ -89,14 +90,17 @@ export async function createHouseholds(db: Db, keyring: Keyring, wanted: readonl
   })
   const { rows: made } = await db.app.query<{ id: string; nodeId: string; door: Buffer; created: boolean }>({
     name: 'create_households',
-    // Known under a retired index key too. Of two equal doors in one list the first is made.
-    text: `WITH given AS (SELECT DISTINCT ON ("nodeId", doors ->> 0) r.* FROM jsonb_to_recordset($2::jsonb) AS r(id uuid, "nodeId" uuid, "subjectId" uuid, key text, kid text, sealed text, doors jsonb)),
-      fresh AS (SELECT * FROM given g WHERE NOT EXISTS (SELECT FROM household h, jsonb_array_elements_text(g.doors) d WHERE h."tenantId" = $1 AND h."nodeId" = g."nodeId" AND h.door = decode(d, 'hex'))),
+    // Known under a retired index key too. Of two equal doors in one list the first is made. Each door is looked up by its key (OFFSET 0): a join,
+    // planned while there were few, would read all of them.
+    text: `WITH given AS MATERIALIZED (SELECT DISTINCT ON ("nodeId", doors ->> 0) r.*, ARRAY(SELECT decode(d, 'hex') FROM jsonb_array_elements_text(doors) d) AS keys
+        FROM jsonb_to_recordset($2::jsonb) AS r(id uuid, "nodeId" uuid, "subjectId" uuid, key text, kid text, sealed text, doors jsonb)),
+      there AS MATERIALIZED (SELECT g.id AS given, h.* FROM given g CROSS JOIN unnest(g.keys) AS k(key) CROSS JOIN LATERAL (
+        SELECT id, "nodeId", door FROM household WHERE "tenantId" = $1 AND "nodeId" = g."nodeId" AND door = k.key OFFSET 0) h),
+      fresh AS MATERIALIZED (SELECT * FROM given WHERE id NOT IN (SELECT given FROM there)),
       s AS (INSERT INTO subject ("tenantId", id, key, kid, sealed) SELECT $1::uuid, "subjectId", decode(key, 'hex'), kid, decode(sealed, 'hex') FROM fresh),
-      made AS (INSERT INTO household ("tenantId", id, "nodeId", "subjectId", door, "createdAt") SELECT $1::uuid, id, "nodeId", "subjectId", decode(doors ->> 0, 'hex'), wishwall_now() FROM fresh
+      made AS (INSERT INTO household ("tenantId", id, "nodeId", "subjectId", door, "createdAt") SELECT $1::uuid, id, "nodeId", "subjectId", keys[1], wishwall_now() FROM fresh
         ON CONFLICT ("tenantId", "nodeId", door) DO NOTHING RETURNING id, "nodeId", door)
-      SELECT id, "nodeId", door, true AS created FROM made
-      UNION ALL SELECT h.id, h."nodeId", h.door, false FROM given g, jsonb_array_elements_text(g.doors) d, household h WHERE h."tenantId" = $1 AND h."nodeId" = g."nodeId" AND h.door = decode(d, 'hex')`,
+      SELECT id, "nodeId", door, true AS created FROM made UNION ALL SELECT id, "nodeId", door, false FROM there`,
     values: [tenantHere(), JSON.stringify(rows)],
   })
   const known = new Map(made.map(({ id, nodeId, door, created }) => [`${nodeId}/${hex(door)}`, { id, created }]))
@@ -107,13 +111,15 @@ export async function createHouseholds(db: Db, keyring: Keyring, wanted: readonl
 
 const hex = (bytes: Buffer): string => bytes.toString('hex')
 
-/** A household by its place and door. */
-export async function findByDoor(db: Db, keyring: Keyring, nodeId: string, door: string): Promise<string | undefined> {
-  const { rows: [row] } = await db.app.query<{ id: string }>({
-    name: 'household_by_door', text: `SELECT id FROM household WHERE "tenantId" = $1 AND "nodeId" = $2 AND door = ANY ($3::bytea[]) LIMIT 1`,
-    values: [tenantHere(), nodeId, blindIndexes(keyring, 'door', `${nodeId}/${doorKey(door)}`)],
+/** Households by place and door, in the order asked. */
+export async function findByDoors(db: Db, keyring: Keyring, wanted: readonly { nodeId: string; door: string }[]): Promise<(string | undefined)[]> {
+  const keys = wanted.map(({ nodeId, door }) => blindIndexes(keyring, 'door', `${nodeId}/${doorKey(door)}`))
+  const { rows } = await db.app.query<{ id: string; nodeId: string; door: Buffer }>({
+    name: 'households_by_door', text: `SELECT id, "nodeId", door FROM household WHERE "tenantId" = $1 AND "nodeId" = ANY ($2::uuid[]) AND door = ANY ($3::bytea[])`,
+    values: [tenantHere(), [...new Set(wanted.map(({ nodeId }) => nodeId))], keys.flat()],
   })
-  return row?.id
+  const found = new Map(rows.map(({ id, nodeId, door }) => [`${nodeId}/${hex(door)}`, id]))
+  return wanted.map(({ nodeId }, index) => keys[index]!.map((key) => found.get(`${nodeId}/${hex(key)}`)).find((id) => id !== undefined))
 }
 
 export interface HouseholdsQuery {
@@ -171,16 +177,22 @@ export async function householdInSight(db: Db, id: string, actor: Actor): Promis
 export async function linkHouseholds(db: Db, households: readonly string[], person: string, linked: boolean, actor: Actor): Promise<number> {
   for (const id of households) if (!decidesAt(actor, (await householdInSight(db, id, actor)).path)) throw new Problem('forbidden')
   const { id: personId } = await findPerson(db, person, actor).catch(() => { throw new Problem('person-unknown', { errors: [{ pointer: '/person', message: says('没有这个人', 'No such person') }] }) })
-  const { rowCount } = linked
-    ? await db.app.query({
-      name: 'link_households',
-      text: `INSERT INTO household_link ("tenantId", id, "householdId", "personId", since) SELECT $1, i, h, $4, wishwall_now() FROM unnest($2::uuid[], $3::uuid[]) x (i, h)
-        ON CONFLICT ("tenantId", "householdId", "personId") WHERE until IS NULL DO NOTHING`,
-      values: [tenantHere(), households.map(() => uuidv7()), households, personId],
-    })
-    : await db.app.query({
-      name: 'unlink_households', text: `UPDATE household_link SET until = wishwall_now() WHERE "tenantId" = $1 AND "householdId" = ANY ($2::uuid[]) AND "personId" = $3 AND until IS NULL`,
-      values: [tenantHere(), households, personId],
-    })
-  return rowCount ?? 0
+  return transaction(db.app, async (client) => {
+    const { rows } = await client.query<{ householdId: string }>(linked
+      ? {
+        name: 'link_households',
+        text: `INSERT INTO household_link ("tenantId", id, "householdId", "personId", since) SELECT $1, i, h, $4, wishwall_now() FROM unnest($2::uuid[], $3::uuid[]) x (i, h)
+          ON CONFLICT ("tenantId", "householdId", "personId") WHERE until IS NULL DO NOTHING RETURNING "householdId"`,
+        values: [tenantHere(), households.map(() => uuidv7()), households, personId],
+      }
+      : {
+        name: 'unlink_households', values: [tenantHere(), households, personId],
+        text: `UPDATE household_link SET until = wishwall_now() WHERE "tenantId" = $1 AND "householdId" = ANY ($2::uuid[]) AND "personId" = $3 AND until IS NULL RETURNING "householdId"`,
+      })
+    // Whoever is linked reads the door: who gave it to him is on record.
+    if (rows.length > 0) {
+      await account(client, actor, { action: linked ? 'household.linked' : 'household.unlinked', object: 'person', objectId: personId, details: { households: rows.map(({ householdId }) => householdId) } })
+    }
+    return rows.length
+  })
 }

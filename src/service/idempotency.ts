@@ -51,16 +51,33 @@ export async function once(db: Db, keyring: Keyring, keyed: Keyed, work: (keep: 
  * The same for what is no request: all that `work` writes through the app's pool, and the kept answer, in one transaction.
  * A twin that comes meanwhile waits for it, is undone and replays.
  */
-export const onceWhole = (db: Db, keyring: Keyring, keyed: Keyed, work: () => Promise<{ status: number; body: string }>): Promise<Sent> =>
+export const onceWhole: Once = (db, keyring, keyed, work) =>
   once(db, keyring, keyed, (keep) => inOneTransaction(db, async () => {
     const { status, body } = await work()
-    const { caller, key, fingerprint: print, answer } = keep(status, body)
-    await db.app.query({
-      name: 'keep_answer', text: `INSERT INTO idempotency ("tenantId", caller, key, fingerprint, status, answer, at) VALUES ($1, $2, $3, $4, $5, $6, wishwall_now())`,
-      values: [tenantHere(), caller, key, print, status, answer],
-    })
+    await keepAnswer(db, keep(status, body))
     return { status, body, replayed: false }
   }))
+
+/**
+ * The same for what is many commits, each of which is once under a key of its own: the answer to all of it is kept when all is
+ * done. Of twins the one that ends first is heard twice; after a crash the retry finds what was done, done.
+ * @param work says `passing` of an answer that tells of a failure of ours: it is not kept, and asked for anew
+ */
+export const onceEach = (db: Db, keyring: Keyring, keyed: Keyed, work: () => Promise<{ status: number; body: string; passing?: boolean }>): Promise<Sent> =>
+  once(db, keyring, keyed, async (keep) => {
+    const { status, body, passing = false } = await work()
+    if (!passing) await keepAnswer(db, keep(status, body))
+    return { status, body, replayed: false }
+  })
+
+export type Once = (db: Db, keyring: Keyring, keyed: Keyed, work: () => Promise<{ status: number; body: string; passing?: boolean }>) => Promise<Sent>
+
+async function keepAnswer(db: Db, { caller, key, fingerprint: print, status, answer }: KeptAnswer): Promise<void> {
+  await db.app.query({
+    name: 'keep_answer', text: `INSERT INTO idempotency ("tenantId", caller, key, fingerprint, status, answer, at) VALUES ($1, $2, $3, $4, $5, $6, wishwall_now())`,
+    values: [tenantHere(), caller, key, print, status, answer],
+  })
+}
 
 const isLockTimeout = (error: unknown): boolean => isKeyHeld(error) || (error instanceof Problem && error.code === 'request-changed')
 

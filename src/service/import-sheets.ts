@@ -1,7 +1,7 @@
 import { isUtf8 } from 'node:buffer'
 import { parse } from 'csv-parse/sync'
 import iconv from 'iconv-lite'
-import { inWords, isExample, layoutOf, readRow, type Fault, type ImportColumn, type ReadRow } from '../domain/imports.ts'
+import { headOf, inWords, isExample, readRow, type Fault, type ImportColumn, type ReadRow } from '../domain/imports.ts'
 import { Problem, says, type ProblemCode } from '../domain/problems.ts'
 import { WORKBOOK_REFUSALS, type Sheet, type SheetRow, type WorkbookLimits, type WorkbookRefusal } from '../domain/sheet.ts'
 import type { WorkbookPort } from './calendar-import.ts'
@@ -43,18 +43,37 @@ const refused = (reason: WorkbookRefusal, detail = WORKBOOK_REFUSALS[reason]): P
 
 const tooManyRows = (): Problem => refused('too-many-rows', says(`一次至多导入 ${MOST_ROWS} 行`, `At most ${MOST_ROWS} rows at once`))
 
+/** Blank rows are counted, as Excel shows them, and looked through up to this many. */
+const MOST_RECORDS = 200_000
+
 function readCsv(bytes: Buffer): readonly Sheet[] {
   const text = decoded(bytes)
-  let records: string[][]
+  const rows: SheetRow[] = []
+  let number = 0
   try {
-    records = parse(text, { delimiter: (text.split('\n', 1)[0] ?? '').includes('\t') ? '\t' : ',', relax_column_count: true, max_record_size: 100_000, to: MOST_ROWS + 300 })
+    parse(text, {
+      // Quotes within a field are its own: 3"管, and ="0539" as exporting programs write it.
+      delimiter: delimiterOf(text), relax_column_count: true, relax_quotes: true, max_record_size: 100_000,
+      on_record: (cells: string[]) => {
+        if (++number > MOST_RECORDS) throw tooManyRows()
+        if (cells.every((cell) => cell.trim() === '')) return null
+        rows.push({ number, cells: cells.slice(0, LIMITS.columns) })
+        if (rows.length > LIMITS.rows) throw tooManyRows()
+        return null
+      },
+    })
   } catch (error) {
+    if (error instanceof Problem) throw error
     const { lines } = error as { lines?: number }
     throw refused('damaged', says(`第 ${lines ?? 1} 行附近不是有效的 CSV（引号不成对，或一行过长）`, `Not CSV near line ${lines ?? 1}: quotes that do not match, or a record that is too long`))
   }
-  const rows: SheetRow[] = records.map((cells, index) => ({ number: index + 1, cells: cells.slice(0, LIMITS.columns) })).filter(({ cells }) => cells.some((cell) => cell !== ''))
-  if (rows.length > LIMITS.rows) throw tooManyRows()
   return [{ name: 'csv', rows }]
+}
+
+/** That which stands most often in the first lines: a title has none. */
+function delimiterOf(text: string): string {
+  const lines = text.slice(0, 20_000).split(/\r\n|\n|\r/, 10).join('\n')
+  return [',', '\t', ';'].map((one) => ({ one, count: lines.split(one).length })).reduce((a, b) => (b.count > a.count ? b : a)).one
 }
 
 /** Excel in China saves CSV in GBK, which GB 18030 contains. What decodes to characters that are none is something else. */
@@ -62,31 +81,48 @@ function decoded(bytes: Buffer): string {
   if (bytes.length === 0) throw refused('not-a-workbook', says('文件是空的', 'The file is empty'))
   const mark = bytes.subarray(0, 2).toString('hex')
   const text = mark === 'fffe' ? iconv.decode(bytes, 'utf-16le') : mark === 'feff' ? iconv.decode(bytes, 'utf-16be') : isUtf8(bytes) ? bytes.toString('utf8') : iconv.decode(bytes, 'gb18030')
-  if (text.includes('\0')) throw refused('not-a-workbook', says('应为 Excel 工作簿（.xlsx）或 CSV', 'Expected an Excel workbook (.xlsx) or CSV'))
+  if (text.includes('\0') || /^(%PDF|\s*\[?\s*\{)/.test(text)) throw refused('not-a-workbook', says('应为 Excel 工作簿（.xlsx）或 CSV', 'Expected an Excel workbook (.xlsx) or CSV'))
+  if (/^\ufeff?\s*</.test(text)) throw refused('not-a-workbook', says('是网页或 XML 格式的表格（扩展名可能是 .xls），请用 Excel 或 WPS 打开，另存为 .xlsx', 'A table as a web page or XML: open it in Excel or WPS and save it as .xlsx'))
   if (text.includes('\ufffd') || /[\ue000-\uf8ff]/.test(text)) throw refused('encoding', says('编码应为 UTF-8 或 GBK', 'Expected UTF-8 or GBK'))
   return text.replace(/^\ufeff/, '')
 }
 
-/** The sheet that has most of the headings; the first of equals. */
-function chosen(sheets: readonly Sheet[], columns: readonly ImportColumn[]): Sheet {
-  const scored = sheets.map((sheet) => ({ sheet, found: sheet.rows[0] ? layoutOf(sheet.rows[0].cells, 1, columns).layout.size : 0 }))
-  const best = scored.reduce((a, b) => (b.found > a.found ? b : a), scored[0] ?? { sheet: { name: '', rows: [] }, found: 0 })
-  return best.sheet
+/** The sheet in sight that has most of the headings; the first of equals, unless several could be imported. */
+function chosen(all: readonly Sheet[], columns: readonly ImportColumn[]): Sheet {
+  const sheets = all.filter(({ hidden }) => !hidden)
+  const read = sheets.map((sheet) => ({ sheet, ...headOf(sheet.rows, columns) }))
+  const whole = read.filter(({ sheet, at, faults }) => faults.length === 0 && sheet.rows.length > at + 1)
+  if (whole.length > 1) {
+    const which = whole.map(({ sheet }) => sheets.indexOf(sheet) + 1).join('、')
+    throw headings([{ row: 1, column: null, heading: null, code: 'several-sheets', message: says(`有 ${whole.length} 张工作表都像是要导入的（第${which}张），一次导入一张：请删去其余的，或分别保存`, `${whole.length} sheets could be meant (number ${which}): leave one`) }])
+  }
+  return (whole[0] ?? read.reduce((a, b) => (b.layout.size > a.layout.size ? b : a), read[0] ?? { sheet: { name: '', rows: [] }, layout: new Map() })).sheet
 }
 
-function rowsOf({ rows: [head, ...body], merged = [] }: Sheet, columns: readonly ImportColumn[]): ReadSheet {
+/** Where the range ends, `A1:F2`. */
+const lastRowOf = (range: string): number => Number(/:[A-Z]+(\d+)$/.exec(range)?.[1] ?? Infinity)
+
+function rowsOf({ rows, merged = [] }: Sheet, columns: readonly ImportColumn[]): ReadSheet {
+  const { at, layout, faults: wrong } = headOf(rows, columns)
+  const head = rows[at]
   if (!head) throw headings([{ row: 1, column: null, heading: null, code: 'required', message: says('没有表头和数据', 'No headings and no rows') }])
-  const { layout, faults: wrong } = layoutOf(head.cells, head.number, columns)
-  const joined: Fault[] = merged.map((range) => ({ row: Number(/\d+/.exec(range)?.[0] ?? 1), column: /^[A-Z]+/.exec(range)?.[0] ?? null, heading: null, code: 'merged', message: says(`合并单元格 ${range}，请取消合并`, `Merged cells ${range}: unmerge them`) }))
+  const joined: Fault[] = merged.filter((range) => layout.size === 0 || lastRowOf(range) >= head.number)
+    .map((range) => ({ row: Number(/\d+/.exec(range)?.[0] ?? 1), column: /^[A-Z]+/.exec(range)?.[0] ?? null, heading: null, code: 'merged', message: says(`合并单元格 ${range}，请取消合并`, `Merged cells ${range}: unmerge them`) }))
   if (wrong.length > 0 || joined.length > 0) throw headings([...wrong, ...joined])
-  const data = body.filter(({ cells }) => !isExample(cells))
+  const data = rows.slice(at + 1).filter(({ cells }) => !isExample(cells))
   if (data.length === 0) throw headings([{ row: head.number + 1, column: null, heading: null, code: 'required', message: says('没有数据', 'No rows') }])
   if (data.length > MOST_ROWS) throw tooManyRows()
   const sheet: ReadSheet = { rows: [], layout: [...layout], faults: [], total: data.length }
+  const twins = new Map<string, number>()
   for (const { number, cells, formulas } of data) {
     const { values, faults } = readRow(cells, number, columns, layout, formulas)
     if (faults.length > 0) sheet.faults.push(...faults)
-    else sheet.rows.push({ row: number, values })
+    else {
+      const said = JSON.stringify(values)
+      const twin = twins.get(said) ?? 0
+      twins.set(said, twin + 1)
+      sheet.rows.push({ row: number, values, ...(twin > 0 && { twin }) })
+    }
   }
   return sheet
 }

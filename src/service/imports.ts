@@ -1,18 +1,23 @@
+import { AsyncLocalStorage } from 'node:async_hooks'
 import type { Actor } from '../domain/actor.ts'
+import { dayOf } from '../domain/calendar.ts'
 import { IMPORT_COLUMNS, KIND_NAMES, type ImportKind } from '../domain/import-kinds.ts'
 import { EXAMPLE, inWords, whereOf, type Fault, type ImportMode, type ReadRow } from '../domain/imports.ts'
 import { Problem, PROBLEMS, type Says } from '../domain/problems.ts'
 import { lettersOf } from '../domain/sheet.ts'
 import { account } from './audit.ts'
+import { calendars } from './calendars.ts'
 import type { WorkbookPort } from './calendar-import.ts'
 import { decodeCursor, pageOf, type Page } from './cursor.ts'
 import { inOneTransaction, tenantHere, type Db } from './db.ts'
-import { COLUMN_OF, WRITERS, type WriteContext } from './import-writers.ts'
+import type { Outcomes, WriteContext } from './import-row.ts'
 import { readSheet, type ReadSheet } from './import-sheets.ts'
+import { COLUMN_OF, WRITERS } from './import-writers.ts'
 import type { Keyring } from './keyring.ts'
+import { nextNumber } from './numbers.ts'
 import { findOperation, startOperation, type FailedPiece, type Stepped, type Task, type Work } from './operations.ts'
 import { tenant } from './tenants.ts'
-import { clock, numbersFor } from './visits.ts'
+import { clock } from './visits.ts'
 
 /** 导入: read at once, so that what is no table is said at once; written in the background, each row once. */
 
@@ -37,15 +42,15 @@ export async function startImport({ db, keyring, workbooks }: { db: Db; keyring:
   })
 }
 
-/** Of one step, where each row stands for itself. */
-const AT_ONCE = 50
-/** Between two signs of life of a step that takes all. */
-const BEAT = 200
+/** In one transaction: this many rows at most, and no more pieces of them once it has lasted so long. Others wait for no more than that. */
+const AT_ONCE = 200
+const PIECE = 50
+const LONG_ENOUGH_MS = 800
 
 export const importWork = (db: Db, keyring: Keyring): Work => async (task: Task): Promise<Stepped> => {
   const input = task.input as Input
-  const { kind, mode, rows, faults, total } = input
-  const context = { db, keyring, actor: task.actor, operation: task.id }
+  const { mode, rows, faults, total } = input
+  const context = { db, keyring, actor: task.actor }
   const result = `/v1/imports/${task.id}`
   if (mode !== 'good') {
     // What was told of a try that came to nothing is not counted twice.
@@ -55,15 +60,9 @@ export const importWork = (db: Db, keyring: Keyring): Work => async (task: Task)
     return { ...told(found), done: total - reached, position: null, ended: true, result }
   }
   const from = Number(task.position ?? 0)
-  const these = rows.slice(from, from + AT_ONCE)
-  const numbers = await numbersOf(db, kind, these)
-  const refused: Fault[] = from === 0 ? [...faults] : []
-  const known = await knownRows(db, task.id, these)
-  for (const row of these) refused.push(...known.get(row.row) ?? await oneRow({ ...context, number: (of) => numbers.get(of) }, input, row))
-  await keepFaults(db, task.id, refused)
+  const { refused, reached } = await goodRows(context, task.id, input, from)
   const unread = from === 0 ? new Set(faults.map(({ row }) => row)).size : 0
-  const next = from + these.length
-  return { ...told(refused), done: these.length + unread, position: String(next), ended: next >= rows.length, result }
+  return { ...told(refused), done: reached - from + unread, position: String(reached), ended: reached >= rows.length, result }
 }
 
 /** One piece for each row that is refused. */
@@ -77,7 +76,32 @@ function grouped(faults: readonly Fault[]): Map<number, Fault[]> {
   return rows
 }
 
-const TAKE = `INSERT INTO import_row ("tenantId", "operationId", row, state, "madeId") VALUES ($1, $2, $3, 'done', $4) ON CONFLICT DO NOTHING`
+type Context = Omit<WriteContext, 'number'>
+
+/** Those that are in order, the rows and what they make in one transaction: a step that is done again after a crash finds them done. */
+async function goodRows(context: Context, operation: string, input: Input, from: number): Promise<{ refused: Fault[]; reached: number }> {
+  const { db } = context
+  const { kind, rows, faults } = input
+  const these = rows.slice(from, from + AT_ONCE)
+  const known = await knownRows(db, operation, these)
+  const number = await numbering(db)
+  const refused: Fault[] = from === 0 ? [...faults] : []
+  let reached = from
+  const written = inOneTransaction(db, async () => {
+    await byIndex(db)
+    const began = performance.now()
+    while (reached - from < these.length && (reached === from || performance.now() - began < LONG_ENOUGH_MS)) {
+      const piece = rows.slice(reached, Math.min(reached + PIECE, from + these.length))
+      const outcomes = await WRITERS[kind]({ ...context, number }, piece.filter(({ row }) => !known.has(row)))
+      await keepDone(db, operation, outcomes)
+      for (const row of piece) refused.push(...known.get(row.row) ?? faultsOf(outcomes.get(row), input, row.row))
+      reached += piece.length
+    }
+    await keepFaults(db, operation, refused)
+  })
+  await written.catch((error: unknown) => { db.memory.clear(); throw error }) // what was remembered of rows that never were
+  return { refused, reached }
+}
 
 /** Those of a step that was done before, by a worker that died before it said so; with what was wrong with them. */
 async function knownRows(db: Db, operation: string, rows: readonly ReadRow[]): Promise<Map<number, Fault[]>> {
@@ -87,85 +111,73 @@ async function knownRows(db: Db, operation: string, rows: readonly ReadRow[]): P
   return new Map(known.map(({ row, faults }) => [row, faults]))
 }
 
-/** The row and what it makes in one transaction: a step that is done again after a crash finds it done. */
-async function oneRow(context: WriteContext, input: Input, row: ReadRow): Promise<Fault[]> {
-  const { db, operation } = context
-  try {
-    await inOneTransaction(db, async () => {
-      const id = await WRITERS[input.kind](context, row)
-      const { rowCount } = await db.app.query({ name: 'import_row_take', text: TAKE, values: [tenantHere(), operation, row.row, id] })
-      // Another worker has written it in the meantime: this one is undone.
-      if (rowCount === 0) throw new Problem('idempotency-in-flight')
-    })
-    return []
-  } catch (error) {
-    if (!(error instanceof Problem)) throw error
-    if (error.kind === 'busy') throw error
-    return error.code === 'idempotency-in-flight' ? [] : faultsOf(error, input, row.row)
-  }
+/** @throws Problem when another worker has written one of them meanwhile: what is undone here is found done the next time */
+async function keepDone(db: Db, operation: string, outcomes: Outcomes): Promise<void> {
+  const done = [...outcomes].filter((one): one is [ReadRow, string] => typeof one[1] === 'string')
+  if (done.length === 0) return
+  const { rowCount } = await db.app.query({
+    name: 'import_rows_done', text: `INSERT INTO import_row ("tenantId", "operationId", row, state, "madeId") SELECT $1, $2, r, 'done', m FROM unnest($3::int[], $4::uuid[]) AS t(r, m) ON CONFLICT DO NOTHING`,
+    values: [tenantHere(), operation, done.map(([{ row }]) => row), done.map(([, id]) => id)],
+  })
+  if (rowCount !== done.length) throw new Problem('overloaded')
 }
+
+/** Plans that are made while a table is empty, those of its foreign keys too, would read all of it for each row of the sheet that fills it. */
+const byIndex = async (db: Db): Promise<void> => void await db.app.query({ name: 'by_index', text: `SELECT set_config('enable_seqscan', 'off', true)` })
 
 /** Undoes the transaction: nothing of it stays. */
-class Undone extends Problem {
-  readonly faults: Fault[]
-  constructor(faults: Fault[]) {
-    super('validation-failed')
-    this.faults = faults
-  }
-}
+class Undone extends Problem {}
 
 /** All rows in one transaction, by the doors' own rules; undone when a row is refused, or when it was only to be told what would be. */
-async function wholeSheet(context: Omit<WriteContext, 'number'>, task: Task, input: Input): Promise<Fault[]> {
+async function wholeSheet(context: Context, task: Task, input: Input): Promise<Fault[]> {
   const { kind, mode, rows, faults } = input
-  const { db, operation } = context
-  const before = await db.app.query<{ state: string }>({ name: 'import_state', text: `SELECT state FROM import_row WHERE "tenantId" = $1 AND "operationId" = $2 LIMIT 1`, values: [tenantHere(), operation] })
+  const { db } = context
+  const before = await db.app.query<{ state: string }>({ name: 'import_state', text: `SELECT state FROM import_row WHERE "tenantId" = $1 AND "operationId" = $2 LIMIT 1`, values: [tenantHere(), task.id] })
   // Done before the worker died that did it.
   if (before.rows[0]?.state === 'done') return []
-  const numbers = mode === 'all' ? await numbersOf(db, kind, rows) : new Map<number, string>()
-  const number = (row: number) => (mode === 'all' ? numbers.get(row) : `DRY-${operation}-${row}`)
+  const number = mode === 'all' ? await numbering(db) : (row: number) => Promise.resolve(`DRY-${task.id}-${row}`)
   const refused = [...faults]
   try {
     await inOneTransaction(db, async () => {
-      for (const [index, row] of rows.entries()) {
-        if (index % BEAT === BEAT - 1) await task.beat(index)
-        try {
-          const id = await WRITERS[kind]({ ...context, number }, row)
-          const { rowCount } = await db.app.query({ name: 'import_row_take', text: TAKE, values: [tenantHere(), operation, row.row, id] })
-          // Another worker has written it: what is undone here is found done the next time.
-          if (rowCount === 0) throw new Problem('overloaded')
-        } catch (error) {
-          if (!(error instanceof Problem) || error.kind === 'busy') throw error
-          refused.push(...faultsOf(error, input, row.row))
-        }
+      await byIndex(db)
+      for (let at = 0; at < rows.length; at += PIECE) {
+        const outcomes = await WRITERS[kind]({ ...context, number }, rows.slice(at, at + PIECE))
+        await keepDone(db, task.id, outcomes)
+        for (const [{ row }, outcome] of outcomes) refused.push(...faultsOf(outcome, input, row))
+        if (at % BEAT === 0) await task.beat(at)
       }
-      if (refused.length > 0 || mode === 'dry-run') throw new Undone(refused)
+      if (refused.length > 0 || mode === 'dry-run') throw new Undone('validation-failed')
     })
   } catch (error) {
-    if (!(error instanceof Undone)) throw error
     db.memory.clear() // what was remembered of rows that never were
+    if (!(error instanceof Undone)) throw error
   }
   refused.sort((a, b) => a.row - b.row)
-  await keepFaults(db, operation, refused)
+  await keepFaults(db, task.id, refused)
   return refused
 }
 
-/** Before the transaction: a block of numbers that is undone would be handed out twice. */
-async function numbersOf(db: Db, kind: ImportKind, rows: readonly ReadRow[]): Promise<Map<number, string>> {
-  if (kind !== 'visits') return new Map()
-  const wanted = rows.filter(({ values }) => values.title !== undefined)
-  const numbers = wanted.length === 0 ? [] : await numbersFor(db, wanted.length, '', await clock(db))
-  return new Map(wanted.map(({ row }, index) => [row, numbers[index]!]))
+/** Between two signs of life of a step that takes all. */
+const BEAT = 2 * PIECE
+
+/** Drawn outside the transaction that files: a block of numbers that is undone would be handed out twice, and one that waits for its end would make all others wait. */
+async function numbering(db: Db): Promise<() => Promise<string>> {
+  const day = dayOf((await calendars(db)).at(''), await clock(db))
+  const outside = AsyncLocalStorage.snapshot()
+  return () => outside(nextNumber, db, day)
 }
 
-function faultsOf(error: Problem, { kind, layout }: Input, row: number): Fault[] {
+/** @param outcome as its writer has it */
+function faultsOf(outcome: string | Problem | undefined, { kind, layout }: Input, row: number): Fault[] {
+  if (!(outcome instanceof Problem)) return []
   const of = (pointer: string | undefined, code: string, message: Says): Fault => {
     const key = pointer === undefined ? undefined : COLUMN_OF[kind][pointer]
     const column = IMPORT_COLUMNS[kind].find((one) => one.key === key)
     const index = layout.find(([of]) => of === key)?.[1]
     return { row, column: index === undefined ? null : lettersOf(index), heading: column?.name ?? null, code, message }
   }
-  if (error.errors.length > 0) return error.errors.map(({ pointer, code, message }) => of(pointer, code ?? error.code, message))
-  return [of(undefined, error.code, error.detail ?? PROBLEMS[error.code])]
+  if (outcome.errors.length > 0) return outcome.errors.map(({ pointer, code, message }) => of(pointer, code ?? outcome.code, message))
+  return [of(undefined, outcome.code, outcome.detail ?? PROBLEMS[outcome.code])]
 }
 
 async function keepFaults(db: Db, operation: string, faults: readonly Fault[]): Promise<void> {

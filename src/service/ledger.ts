@@ -1,13 +1,11 @@
-import type { PersonActor } from '../domain/actor.ts'
 import {
-  disarmed, GRADE_WORDS, KIND_WORDS, localTimes, RESULT_WORDS, SATISFACTION_WORDS, SOLVED_WORDS, SOURCE_WORDS, stateInWords,
+  GRADE_WORDS, KIND_WORDS, localTimes, RESULT_WORDS, SATISFACTION_WORDS, SOLVED_WORDS, SOURCE_WORDS, stateInWords,
 } from '../domain/exports.ts'
 import { maskName, maskPhone } from '../domain/masks.ts'
-import type { RevealReason } from '../domain/privacy.ts'
 import type { RequestRow } from '../domain/request.ts'
 import { isSecret } from '../domain/secret.ts'
-import { v7 as uuidv7 } from 'uuid'
 import { tenantHere, type Db } from './db.ts'
+import { recordShown, type Unmasked } from './export-reveals.ts'
 import type { Keyring } from './keyring.ts'
 import { openSubjects } from './subjects.ts'
 import { tenant } from './tenants.ts'
@@ -50,11 +48,6 @@ async function rowsOf(db: Db, ids: readonly string[]): Promise<Row[]> {
   return rows
 }
 
-export interface Unmasked {
-  reason: RevealReason
-  actor: PersonActor
-}
-
 /** Turns ids into rows of the 台账, or of the plain list. What is secret is a number, a kind, a state and a community, for everybody. */
 export async function ledgerWriter(db: Db, keyring: Keyring, unmasked: Unmasked | undefined): Promise<Record<'ledger' | 'requests', (ids: readonly string[]) => Promise<string[][]>>> {
   const [{ settings: { zone, wallLevel, levels } }, { rows: [named] }] = await Promise.all([
@@ -69,7 +62,10 @@ export async function ledgerWriter(db: Db, keyring: Keyring, unmasked: Unmasked 
   const ledger = async (ids: readonly string[]): Promise<string[][]> => {
     const rows = await rowsOf(db, ids)
     const [places, people] = await Promise.all([placesOf(rows.map(({ path }) => path)), openSubjects(db, keyring, rows.flatMap(({ subjectId, ...row }) => (subjectId === null || isSecret(row) ? [] : [subjectId])))])
-    if (unmasked) await revealed(db, rows.filter((row) => !isSecret(row) && row.subjectId !== null && people.has(row.subjectId)), unmasked)
+    if (unmasked) {
+      const shown = rows.flatMap((row) => (isSecret(row) || row.filerId === null || !people.has(row.subjectId ?? '') ? [] : [{ person: row.filerId, request: row.id }]))
+      await recordShown(db, shown, ['name', 'phone'], unmasked)
+    }
     return rows.map((row) => {
       const at = places(row.path)
       const [area, village, spot] = [at(street), at(community), at(wallLevel)]
@@ -80,7 +76,7 @@ export async function ledgerWriter(db: Db, keyring: Keyring, unmasked: Unmasked 
         row.number, KIND_WORDS[row.kind], `${KIND_WORDS[row.kind]}->${row.category}->${row.item}`, row.grade === null ? '' : GRADE_WORDS[row.grade], row.title ?? '', row.description ?? '', stateInWords(row.state),
         ...shown, district, area, row.result === null ? '' : RESULT_WORDS[row.result], row.outcome ?? '', handling(row), time(row.completedAt), row.organisation ?? '',
         row.solved === null ? '' : SOLVED_WORDS[row.solved], row.satisfaction === null ? '未评价' : SATISFACTION_WORDS[row.satisfaction], row.moved ? '转办' : '主办', village, spot,
-      ].map(disarmed)
+      ]
     })
   }
 
@@ -89,23 +85,12 @@ export async function ledgerWriter(db: Db, keyring: Keyring, unmasked: Unmasked 
     : [
       row.number, KIND_WORDS[row.kind], row.item, row.title ?? '', stateInWords(row.state), SOURCE_WORDS[row.source], row.node, time(row.filedAt), time(row.completedAt), time(row.closedAt), row.overdue ? '是' : '否',
       row.solved === null ? '' : SOLVED_WORDS[row.solved], row.satisfaction === null ? '' : SATISFACTION_WORDS[row.satisfaction],
-    ].map(disarmed)))
+    ]))
 
   return { ledger, requests }
 }
 
 const handling = ({ onTheSpot, via }: Row): string => (onTheSpot ? '当场办结' : via === 'claim' ? '认领' : via === null ? '' : '派单')
-
-/** On record before anybody reads it: whose name and phone an export shows. */
-async function revealed(db: Db, rows: readonly Row[], { reason, actor }: Unmasked): Promise<void> {
-  if (rows.length === 0) return
-  await db.app.query({
-    name: 'export_reveals',
-    text: `INSERT INTO reveal ("tenantId", id, "personId", "requestId", "actorId", "clientId", reason, fields, at)
-      SELECT $1, i, p, r, $5, $6, $7, ARRAY['name', 'phone'], wishwall_now() FROM unnest($2::uuid[], $3::uuid[], $4::uuid[]) x (i, p, r)`,
-    values: [tenantHere(), rows.map(() => uuidv7()), rows.map(({ filerId }) => filerId), rows.map(({ id }) => id), actor.id, actor.clientId, reason],
-  })
-}
 
 /** Names of the places above, by level; a street has few. */
 function placeNames(db: Db): (paths: readonly string[]) => Promise<(path: string) => (level: string) => string> {

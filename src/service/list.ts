@@ -3,11 +3,13 @@ import type { State } from '../domain/machine.ts'
 import { Problem, says } from '../domain/problems.ts'
 import type { Kind } from '../domain/request.ts'
 import { view, type RequestView } from '../domain/view.ts'
+import { campaignId } from './campaigns.ts'
 import { pageOf, type Page } from './cursor.ts'
 import { tenantHere, type Db } from './db.ts'
 import type { Keyring } from './keyring.ts'
 import { TITLE, placeOf, statement, statementName, writtenPlace, type Order, type Piece } from './list-query.ts'
 import { FACTS, factsOf, type LoadedRow } from './load.ts'
+import { isCommunity, secretOf } from './notice-columns.ts'
 import { hits } from './search.ts'
 import { subtree } from './subtree.ts'
 import { findNode } from './targets.ts'
@@ -20,6 +22,8 @@ export interface ListFilter {
   state?: State[] | undefined
   kind?: Kind[] | undefined
   item?: string | undefined
+  /** Id or code of a 专项行动: what was filed for it. */
+  campaign?: string | undefined
   overdue?: boolean | undefined
   /** In what way; true for any of them. */
   mine?: boolean | Mine | readonly Mine[] | undefined
@@ -65,7 +69,7 @@ export interface SortedRow extends LoadedRow {
  * Requests in the actor's sight: what he filed or is assigned to (`mine`, and for those without a duty), else what lies
  * in his subtrees. Newest first, or what is due first. A request is on one page, whatever is filed and done meanwhile;
  * in the order of due times one that was given another time meanwhile may come again.
- * @throws Problem not-found for a node outside the actor's subtrees, cursor-unusable, validation-failed for a `q` without words
+ * @throws Problem not-found for a node outside the actor's subtrees or a campaign that does not exist, cursor-unusable, validation-failed for a `q` without words
  */
 export async function list(db: Db, { sort = 'newest', total = false, cursor, limit, ...filter }: ListQuery, actor: Actor, keyring?: Keyring): Promise<RequestPage> {
   const pieces = await piecesOf(db, filter, actor, keyring)
@@ -108,6 +112,7 @@ async function piecesOf(db: Db, filter: ListFilter, actor: Actor, keyring: Keyri
   const found = filter.q === undefined ? [] : await hits(db, keyring, filter.q, actor)
   return [
     ...found.map(({ name, value, sql, ids }) => ({ name, value, sql, ...(ids && { instead: { ids } }) })),
+    ...(filter.campaign === undefined ? [] : [ofCampaign(await campaignId(db, filter.campaign))]),
     ...await scope(db, filter, actor),
     ...filters(filter, actor),
   ]
@@ -138,6 +143,11 @@ function filters({ state, kind, item, overdue, externalRef, review, filedFrom, f
   return pieces
 }
 
+/** One list, by an index of its own. */
+const ofCampaign = (id: string): Piece => ({
+  name: 'campaign', value: id, sql: (p) => `r."campaignId" = ${p}::uuid`, instead: { keys: (p) => `SELECT ${p}::uuid AS id ON r."campaignId" = k.id` },
+})
+
 /** 审核: few versions of few items. */
 export const ofReview = (review: boolean): Piece => ({ name: 'review', value: review, sql: (p) => `${p}::bool = EXISTS (SELECT FROM item i WHERE i."tenantId" = $1 AND i.id = r."itemId" AND i.review)` })
 
@@ -151,7 +161,7 @@ function ofItems(name: string, column: string, value: string | string[], leads: 
   }
 }
 
-async function scope(db: Db, { node, within = 'subtree', mine, filedFrom, filedTo }: ListFilter, actor: Actor): Promise<Piece[]> {
+async function scope(db: Db, { node, within = 'subtree', mine, filedFrom, filedTo, ...finer }: ListFilter, actor: Actor): Promise<Piece[]> {
   if (actor.kind === 'app') return [{ name: 'app', sql: (p) => `r."filerClientId" = ${p}::uuid AND r."filerId" IS NULL`, value: actor.clientId }]
   if (actor.kind === 'system') return []
   const paths = actor.duties.filter((duty) => duty.organisationId === null && duty.capabilities.includes('view')).map(({ path }) => path)
@@ -160,15 +170,26 @@ async function scope(db: Db, { node, within = 'subtree', mine, filedFrom, filedT
   const spans = filedFrom !== undefined || filedTo !== undefined
   if (node === undefined) {
     const sight = paths.length === 1 ? await subtree(db, paths[0]!, { spans }) : { name: 'paths', sql: (p: string) => `EXISTS (SELECT FROM unnest(${p}::text[]) u WHERE starts_with(r.path, u))`, value: paths }
-    return [sight, ...complained(actor)]
+    return [sight, ...complained(actor), ...(tells(finer) ? [discreet(actor)] : [])]
   }
   const place = await findNode(db, node)
   if (!place || !(mine || paths.some((path) => covers(path, place.path)))) {
     throw new Problem('not-found', { errors: [{ pointer: '/query/node', message: says('没有这个地点', 'No such node') }] })
   }
-  if (within === 'node') return [...own, { name: 'at', sql: (p) => `r."responsibleNodeId" = ${p}::uuid`, value: place.id }, ...complained(actor)]
-  return [...own, await subtree(db, place.path, { spans }), ...complained(actor)]
+  const guard = !mine && (tells(finer) || within === 'node' || !isCommunity(place.path)) ? [discreet(actor)] : []
+  if (within === 'node') return [...own, { name: 'at', sql: (p) => `r."responsibleNodeId" = ${p}::uuid`, value: place.id }, ...complained(actor), ...guard]
+  return [...own, await subtree(db, place.path, { spans }), ...complained(actor), ...guard]
 }
+
+/** What is withheld of a confidential matter (domain/view.ts) is not told by a filter either. */
+const tells = ({ item, review, campaign }: ListFilter): boolean => item !== undefined || review !== undefined || campaign !== undefined
+
+/** Confidential matters are left out, but for who may dispatch them or has filed them. */
+const discreet = (actor: PersonActor): Piece => ({
+  name: 'discreet',
+  sql: (p) => `(NOT ${secretOf('r')} OR r."filerId" = (${p}::jsonb ->> 'person')::uuid OR EXISTS (SELECT FROM jsonb_array_elements_text(${p}::jsonb -> 'paths') u WHERE starts_with(r.path, u)))`,
+  value: JSON.stringify({ person: actor.id, paths: actor.duties.filter(({ organisationId, capabilities }) => organisationId === null && capabilities.includes('dispatch')).map(({ path }) => path) }),
+})
 
 /** 被反映人 does not see what is said about him in the list of his place either. */
 const complained = (actor: PersonActor): Piece[] => [{

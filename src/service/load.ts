@@ -13,6 +13,7 @@ export interface LoadedRow extends RequestRow {
   deadlines: DeadlineRow[] | null
   asks: AskRow[] | null
   consents: ConsentRow[] | null
+  redone: number
   isLead: boolean
   wall: WallEntryRow | null
   held?: number
@@ -29,6 +30,7 @@ export const FACTS = `
   (SELECT json_agg(d) FROM deadline d WHERE d."tenantId" = r."tenantId" AND d."requestId" = r.id AND (d."closedAt" IS NULL OR (d.step = 'complete' AND r.state = 'completed'))) AS deadlines,
   (SELECT json_agg(k ORDER BY k.seq) FROM ask k WHERE k."tenantId" = r."tenantId" AND k."requestId" = r.id) AS asks,
   (SELECT json_agg(c) FROM (SELECT DISTINCT ON (c.purpose) c.* FROM consent c WHERE c."tenantId" = r."tenantId" AND c."requestId" = r.id ORDER BY c.purpose, c.seq DESC) c) AS consents,
+  CASE WHEN r.state = 'completed' AND r.cycle > 1 THEN (SELECT count(*)::int FROM event e WHERE e."tenantId" = r."tenantId" AND e."requestId" = r.id AND e.verb IN ('follow-up', 'rate') AND e."toState" = 'accepted') ELSE 0 END AS redone,
   EXISTS (SELECT FROM request m WHERE m."tenantId" = r."tenantId" AND m."leadId" = r.id AND m.state = 'merged') AS "isLead",
   (SELECT to_json(w) FROM wall_entry w WHERE w."tenantId" = r."tenantId" AND w."requestId" = r.id AND w."takenDownAt" IS NULL ORDER BY w.seq DESC LIMIT 1) AS wall`
 
@@ -68,7 +70,7 @@ export async function factsOf(db: Reader, rows: readonly LoadedRow[]): Promise<F
   const [working, place] = await Promise.all([calendars(db), places(db, rows.flatMap(({ nodeId, responsibleNodeId }) => [nodeId, responsibleNodeId]))])
   return Promise.all(rows.map(async (row) => {
     const [item, policy] = await Promise.all([catalogue.item(db, row.itemId), catalogue.policy(db, row.policyId)])
-    const { now, title, assignments, deadlines, asks, consents, isLead, wall, held, ...request } = row
+    const { now, title, assignments, deadlines, asks, consents, redone, isLead, wall, held, ...request } = row
     const all = (assignments ?? []).map((assignment) => revived(assignment, ['since', 'until', 'reportedAt'])).sort((a, b) => a.seq - b.seq || a.slot - b.slot)
     const clocks = (deadlines ?? []).map(revivedDeadline).sort((a, b) => a.dueAt.getTime() - b.dueAt.getTime())
     const { node, compound, community, path: nodePath } = place(row.nodeId)
@@ -82,6 +84,7 @@ export async function factsOf(db: Reader, rows: readonly LoadedRow[]): Promise<F
       deadlines: clocks.filter(({ closedAt }) => closedAt === null),
       worked: clocks.filter(({ closedAt }) => closedAt !== null).sort((a, b) => a.seq - b.seq).at(-1) ?? null,
       wall: wall && revived(wall, ['takenDownAt']),
+      redone,
       isLead,
       ...(held === undefined ? {} : { held }),
     }

@@ -49,23 +49,23 @@ export interface NodesQuery {
  */
 export async function listNodes(db: Db, { parent, under, level, q, cursor, limit }: NodesQuery): Promise<Page<NodeView>> {
   const [{ settings }, above, root] = await Promise.all([tenant(db), named(db, 'parent', parent), named(db, 'under', under)])
-  const after = cursor === undefined ? (root?.path ?? '') : decodeCursor(cursor, PATH)
+  const after = cursor === undefined ? (root?.path ?? '') : decodeCursor(cursor, NODE_PATH)
   const { rows } = await db.app.query<NodeRow>({
     name: above ? 'nodes_of' : 'nodes',
     // A range and not a LIKE: behind row-level security only leakproof operators reach the index.
     text: `SELECT ${COLUMNS} FROM node n WHERE n."tenantId" = $1 AND n."retiredAt" IS NULL AND n.path > $2 AND n.path < $3
       AND ($4::text IS NULL OR n.level = $4) AND ($5::text IS NULL OR strpos(lower(n.name), $5) > 0 OR strpos(lower(n.code), $5) > 0)
       ${above ? 'AND n."parentId" = $7' : ''} ORDER BY n.path LIMIT $6`,
-    values: [tenantHere(), after, root ? endOf(root.path) : LAST, level ?? null, q?.toLowerCase() ?? null, limit + 1, ...(above ? [above.id] : [])],
+    values: [tenantHere(), after, root ? endOf(root.path) : LAST_PATH, level ?? null, q?.toLowerCase() ?? null, limit + 1, ...(above ? [above.id] : [])],
   })
   return pageOf(rows.map(viewIn(settings)), limit, ({ path }) => path)
 }
 
-const PATH = /^(?:[\w.-]+\/)+$/
+export const NODE_PATH = /^(?:[\w.-]+\/)+$/
 /** After every path below: '0' follows '/'. */
 export const endOf = (path: string): string => `${path.slice(0, -1)}0`
 /** After every path: codes are ASCII and start with a letter or digit. */
-const LAST = '~'
+export const LAST_PATH = '~'
 
 async function named(db: Db, parameter: string, node: string | undefined): Promise<{ id: string; path: string } | undefined> {
   if (node === undefined) return undefined

@@ -42,6 +42,8 @@ interface Address {
   quietUntil: Date | null
   /** Of several parties those whom the event is about; null for all. */
   meant: string[] | null
+  /** 终审: above the place itself, wherever the asker stands. */
+  final: boolean
 }
 
 /** Verbs about one party among several: `data` names it. */
@@ -51,7 +53,7 @@ function addresses({ tenantId, position, id, requestId, verb, actorId, at, data 
   const rung = data.rung ?? null
   const about = ABOUT[verb] === undefined ? undefined : (data as Record<string, unknown>)[ABOUT[verb]]
   const meant = about === undefined ? null : [about].flat().map(String)
-  return toldOf(verb, data).map((as) => ({ tenantId, position, id, requestId, as, rank: rankOf(as), rung, except: actorId, at, urgent, quietUntil, meant }))
+  return toldOf(verb, data).map((as) => ({ tenantId, position, id, requestId, as, rank: rankOf(as), rung, except: actorId, at, urgent, quietUntil, meant, final: data.final === true }))
 }
 
 /** What is held at node `n`. Fenced: a planner that thinks duties few would read all of them for every address (0.6 ms each). */
@@ -79,7 +81,7 @@ const ABOVE = `k.path IS NULL OR (starts_with(k.path, n.path) AND (n.path <> k.p
 /** The persons behind every address: parties, of an organisation those who act for it (`actsFor`), and the nearest holders of a capability. */
 const DELIVER = `
   WITH address AS (SELECT * FROM jsonb_to_recordset($1::jsonb) AS a("tenantId" uuid, position bigint, id uuid, "requestId" uuid,
-    "as" text, rank int, rung uuid, "except" uuid, at timestamptz, urgent bool, "quietUntil" timestamptz, meant text[])),
+    "as" text, rank int, rung uuid, "except" uuid, at timestamptz, urgent bool, "quietUntil" timestamptz, meant text[], final bool)),
   told AS (
     SELECT a.*, p.id AS "personId" FROM address a
     JOIN request r ON r."tenantId" = a."tenantId" AND r.id = a."requestId"
@@ -95,8 +97,9 @@ const DELIVER = `
       UNION ALL SELECT ${HOLDER} FROM ${DUTY_AT_NODE}
         WHERE a."as" = 'supervisor' AND n."tenantId" = r."tenantId" AND n.path = r."supervisorPath" AND 'supervise' = ANY (d.capabilities)
       UNION ALL (SELECT ${HOLDER} FROM ${DUTY_AT_NODE}
-        LEFT JOIN LATERAL (SELECT ask.path FROM ask WHERE a."as" = 'approve' AND ask."tenantId" = r."tenantId" AND ask."requestId" = r.id AND ask.kind <> 'return'
-          AND ask."askedAt" <= a.at AND (ask."answeredAt" IS NULL OR ask."answeredAt" >= a.at) ORDER BY ask.seq DESC LIMIT 1) k ON true
+        LEFT JOIN LATERAL (SELECT r.path WHERE a."as" = 'approve' AND a.final
+          UNION ALL (SELECT ask.path FROM ask WHERE a."as" = 'approve' AND NOT a.final AND ask."tenantId" = r."tenantId" AND ask."requestId" = r.id AND ask.kind <> 'return'
+            AND ask."askedAt" <= a.at AND (ask."answeredAt" IS NULL OR ask."answeredAt" >= a.at) ORDER BY ask.seq DESC LIMIT 1)) k ON true
         WHERE a."as" = ANY (d.capabilities) AND n."tenantId" = r."tenantId" AND n.code = ANY (string_to_array(r.path, '/')) AND (${ABOVE})
         ORDER BY length(n.path) DESC FETCH FIRST 1 ROW WITH TIES)
     ) p WHERE p.id IS NOT NULL AND p.id IS DISTINCT FROM a."except"),

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto'
 import { relationsOf, type AppActor } from '../domain/actor.ts'
+import { phone as phoneHere } from '../domain/atoms.ts'
 import { BODIES, type Body } from '../domain/bodies.ts'
 import { answersFrom, statusOf, titleOf, updateFrom, withMedia, type Status } from '../domain/open311.ts'
 import { Problem, says } from '../domain/problems.ts'
@@ -31,7 +32,8 @@ export interface Open311Filing {
   firstName?: string | undefined
   lastName?: string | undefined
   phone?: string | undefined
-  media?: string | undefined
+  /** Addresses. */
+  media: readonly string[]
   /** Whoever sends the same again is known by one of these: kept nowhere but in the fingerprint. */
   sender: string
   parameters: Readonly<Record<string, unknown>>
@@ -51,16 +53,17 @@ export async function fileOpen311({ db, keyring }: Deps, filing: Open311Filing, 
   if (!point && address === undefined && addressId === undefined) {
     throw new Problem('validation-failed', { errors: [{ pointer: '/lat', code: 'required', message: says('lat 与 long、address_string、address_id 至少写一项', 'Give lat and long, address_string or address_id') }] })
   }
-  const form = answersFrom(item.form, filing.parameters)
-  const words = withMedia(description, media)
-  const input = read({
+  // Of a service that asks for nothing more, nothing more is kept: some clients send attributes all the same.
+  const form = item.form ? answersFrom(item.form, filing.parameters) : undefined
+  const words = withMedia(description, media, LONGEST_DESCRIPTION)
+  const input = withPhone(filing.phone, read({
     item: item.code, title: titleOf(description, item.name), source: 'open311',
     ...(words !== undefined && { description: words }),
     node: addressId ?? await nodeAt(db, { point, address }),
     ...((point ?? address) !== undefined && { location: { ...(address !== undefined && { address }), ...(point && { ...point, crs: 'wgs84' }) } }),
     ...(form && { form }),
     ...whoAsks(filing),
-  })
+  }))
   const run = (keep?: (status: number, body: string) => ReturnType<Parameters<Parameters<typeof once>[3]>[0]>) =>
     file(db, input, actor, { keyring, ...(keep && { keep: ({ number }) => keep(201, number) }) })
   if (filing.sender === '') return (await run()).number
@@ -73,11 +76,20 @@ export async function fileOpen311({ db, keyring }: Deps, filing: Open311Filing, 
   return sent.body
 }
 
-/** 诉求人: known by name or phone, on record without an account. The surname comes first. */
+/** GeoReport v2 allows so many characters for the description alone; ours hold the links too. */
+const LONGEST_DESCRIPTION = 4_000
+
+/** 诉求人: known by name or phone, on record without an account. Of a Chinese name the surname comes first. */
 function whoAsks({ firstName = '', lastName = '', phone }: Open311Filing): Pick<Body<'file'>, 'beneficiary'> {
-  const name = `${lastName}${firstName}`.trim()
-  return name === '' && phone === undefined ? {} : { beneficiary: { name: name === '' ? NAMELESS : name, ...(phone !== undefined && { phone }) } }
+  const name = /\p{Script=Latin}/u.test(`${firstName}${lastName}`) ? `${firstName} ${lastName}`.trim() : `${lastName}${firstName}`
+  return name === '' && phone === undefined ? {} : { beneficiary: { name: name === '' ? NAMELESS : name, ...(phone !== undefined && !isElsewhere(phone) && { phone }) } }
 }
+
+/** A number of another country, or of an exchange without its area code: GeoReport v2 has no format for it, and nobody is turned away for it. Sealed like any other. */
+const isElsewhere = (written: string): boolean => !phoneHere.safeParse(written).success && /^\+?[\d\s()./-]{5,32}$/.test(written) && (written.match(/\d/g) ?? []).length >= 5
+
+const withPhone = (written: string | undefined, input: Body<'file'>): Body<'file'> =>
+  (written !== undefined && isElsewhere(written) && typeof input.beneficiary === 'object' ? { ...input, beneficiary: { ...input.beneficiary, phone: written.replace(/[^+\d]/g, '') } } : input)
 
 const NAMELESS = '未留姓名'
 

@@ -94,24 +94,24 @@ export interface Registration {
 
 /**
  * A resident to file for, or with a login a person with an account.
- * @throws Problem node-unknown; validation-failed for a login in use; forbidden without `file_for` or `administer` over the node,
- *   with a login without `administer` or through an app
+ * @throws Problem node-unknown; validation-failed for a login in use; forbidden without `file_for` or `administer` over the node, with a login without `administer` or through an app
  */
-export async function registerPerson(
-  db: Db, keyring: Keyring, { node, login, ...personal }: Registration, actor: Actor,
-): Promise<PersonView & { oneTimePassword: string | null }> {
-  const place = await placeOf(db, node)
-  if (!mayRegister(actor, place.path)) throw new Problem('forbidden')
-  if (login !== undefined && !(secures(actor, place.path) && inPerson(actor))) {
-    throw new Problem('forbidden', { errors: [{ pointer: '/login', message: says('只有管理员本人可以开设账号', 'Only an administrator in person opens accounts') }] })
-  }
-  const password = login === undefined ? undefined : oneTimePassword()
-  const id = await createPerson(db, keyring, { ...personal, nodeId: place.id, login, password, once: true }, actor)
-  const { rows } = await db.app.query<Row>({ name: 'person', text: `SELECT ${VIEW} FROM person p WHERE p."tenantId" = $1 AND p.id = $2`, values: [tenantHere(), id] })
-  const [person] = await shown(db, keyring, rows)
+export async function registerPerson(db: Db, keyring: Keyring, registration: Registration, actor: Actor): Promise<PersonView & { oneTimePassword: string | null }> {
+  const { id, password } = await takeIn(db, keyring, registration, actor)
+  const [person] = await shown(db, keyring, (await db.app.query<Row>({ name: 'person', text: `SELECT ${VIEW} FROM person p WHERE p."tenantId" = $1 AND p.id = $2`, values: [tenantHere(), id] })).rows)
   return { ...person!, oneTimePassword: password ?? null }
 }
 
+/** The same, where nobody looks at what came of it. */
+export async function takeIn(db: Db, keyring: Keyring, { node, login, ...personal }: Registration, actor: Actor): Promise<{ id: string; password: string | undefined }> {
+  const place = await placeOf(db, node)
+  if (!mayRegister(actor, place.path)) throw new Problem('forbidden')
+  if (login !== undefined && !(secures(actor, place.path) && inPerson(actor))) throw new Problem('forbidden', { errors: [{ pointer: '/login', message: IN_PERSON }] })
+  const password = login === undefined ? undefined : oneTimePassword()
+  return { id: await createPerson(db, keyring, { ...personal, nodeId: place.id, login, password, once: true }, actor), password }
+}
+
+const IN_PERSON = says('只有管理员本人可以开设账号', 'Only an administrator in person opens accounts')
 const hasName = async (db: Db, keyring: Keyring, { subjectId }: Row): Promise<boolean> => (await openSubjects(db, keyring, [subjectId])).get(subjectId)?.name !== undefined
 
 async function placeOf(db: Db, node: string): Promise<{ id: string; path: string }> {
@@ -169,7 +169,7 @@ const OF_TREES = `p.id IN (
   UNION ALL SELECT a."personId" FROM node n JOIN organisation o ON o."tenantId" = n."tenantId" AND o."nodeId" = n.id
     JOIN affiliation a ON a."tenantId" = o."tenantId" AND a."organisationId" = o.id AND a."endedAt" IS NULL AND a."rejectedAt" IS NULL WHERE ${IN_TREES})`
 /** The same, asked of one person: by his keys, and not of everybody in the trees. */
-const IS_OF_TREES = `EXISTS (SELECT FROM (
+export const IS_OF_TREES = `EXISTS (SELECT FROM (
     SELECT p."nodeId" AS id
     UNION ALL SELECT d."nodeId" FROM duty d WHERE d."tenantId" = $1 AND d."personId" = p.id AND (d."to" IS NULL OR d."to" > wishwall_now())
     UNION ALL SELECT d."nodeId" FROM duty d WHERE d."tenantId" = $1 AND d."standInId" = p.id AND (d."to" IS NULL OR d."to" > wishwall_now())

@@ -1,5 +1,5 @@
 import { dayNumber, dayText } from '../domain/calendar-day.ts'
-import { dayOf, startOfDay } from '../domain/calendar.ts'
+import { dayOf, isWithinReach, OUT_OF_REACH, startOfDay } from '../domain/calendar.ts'
 import { openZone } from '../domain/calendar-zone.ts'
 import { Problem, says } from '../domain/problems.ts'
 import { tenantHere, type Db } from './db.ts'
@@ -35,6 +35,8 @@ export async function periodOf(db: Db, { from, to }: Days): Promise<Period> {
 export function period(zone: string, from: string, to: string): Period {
   const length = dayNumber(to) - dayNumber(from) + 1
   if (length < 1 || length > LONGEST) throw new Problem('validation-failed', { errors: [{ pointer: '/query/to', code: 'range', message: says('不早于 from，最长十年', 'Not before from, ten years at most') }] })
+  const strange = [['/query/from', from], ['/query/to', to]].find(([, day]) => !isWithinReach(day!))
+  if (strange) throw new Problem('validation-failed', { errors: [{ pointer: strange[0]!, code: 'range', message: OUT_OF_REACH }] })
   const place = { zone: openZone(zone) }
   return { from, to, since: startOfDay(place, from), until: startOfDay(place, dayText(dayNumber(to) + 1)) }
 }

@@ -1,3 +1,4 @@
+import { OUT_OF_REACH } from '../domain/calendar.ts'
 import type { OnDue, Step } from '../domain/machine.ts'
 import { ladderFrom } from '../domain/late.ts'
 import { readPolicy, type Policy } from '../domain/policy.ts'
@@ -39,7 +40,7 @@ export interface PreviewedStep extends Omit<StepPreview, 'rungs'> {
 
 /**
  * What a policy means: every deadline, reminder and rung with its time, by the place's calendar and its ladder as it is held now.
- * @throws Problem node-unknown, not-found when no policy of this code is in force there, validation-failed as `putPolicy`
+ * @throws Problem node-unknown, not-found when no policy of this code is in force there, validation-failed as `putPolicy`, and at /from
  */
 export async function previewPolicy(db: Db, { code, node, body, from }: PreviewQuery): Promise<{ from: Date; steps: PreviewedStep[] }> {
   const place = await findNode(db, node ?? await rootOf(db))
@@ -48,13 +49,21 @@ export async function previewPolicy(db: Db, { code, node, body, from }: PreviewQ
   const [policy, { at }, start, { settings: { levels } }] = await Promise.all([body ?? inForce(db, code, place.path), calendars(db), from ?? now(db), tenant(db)])
   const ladder = node === undefined ? ladderOfLevels(levels.map((level) => level.code)) : ladderFrom(place.path, await roster(db, [place.path], []))
   const shown = await places(db, node === undefined ? [] : ladder.map(({ nodeId }) => nodeId))
-  const steps = preview(policy, at(place.path), start, ladder).map((step) => ({
+  const steps = reached(() => preview(policy, at(place.path), start, ladder)).map((step) => ({
     ...step,
     rungs: step.rungs.map(({ rung: { nodeId, level }, ...rung }) => ({
       ...rung, level, levelName: levels.find((each) => each.code === level)?.name ?? level, node: node === undefined ? null : shown(nodeId).node,
     })),
   }))
   return { from: start, steps }
+}
+
+function reached<T>(look: () => T): T {
+  try {
+    return look()
+  } catch (error) {
+    throw error instanceof RangeError ? new Problem('validation-failed', { errors: [{ pointer: '/from', code: 'invalid', message: OUT_OF_REACH }], cause: error }) : error
+  }
 }
 
 /** As if every level had its holder: from the finest up. */

@@ -1,5 +1,6 @@
 import type { Actor, PersonActor } from '../domain/actor.ts'
 import type { Capability, State } from '../domain/machine.ts'
+import { DEFAULT_POLICY } from '../domain/policy.ts'
 import { BY_ASSIGNMENT, BY_CAPABILITY, QUEUE_NAMES, stepsOf, type Queue } from '../domain/queues.ts'
 import { view, type RequestView } from '../domain/view.ts'
 import { pageOf, type Page } from './cursor.ts'
@@ -68,13 +69,21 @@ async function byCapability(db: Db, queue: keyof typeof BY_CAPABILITY, actor: Pe
 const FOLLOWED_BY_ANOTHER = (p: string): string => ` AND r.confirmed IS DISTINCT FROM false AND NOT EXISTS (SELECT FROM assignment s
   WHERE s."tenantId" = $1 AND s."requestId" = r.id AND s.status = 'done' AND (s."personId" = (${p}::jsonb ->> 'person')::uuid OR s."memberId" = (${p}::jsonb ->> 'person')::uuid))`
 
-/** 待我审批: a return by the nearest dispatcher, the other asks by the nearest approver above who asked; never one's own. */
+/** 终审: 退单 asked and answered so often in this cycle that the dispatcher answers no more. */
+const FOR_ADJUDICATION = `(SELECT count(*) FROM ask b WHERE b."tenantId" = $1 AND b."requestId" = k."requestId" AND b.kind = 'return' AND b.cycle = k.cycle AND b.status IN ('granted', 'denied'))
+  >= (SELECT COALESCE((p.body ->> 'returnsMax')::int, ${DEFAULT_POLICY.returnsMax}) FROM policy p WHERE p."tenantId" = $1 AND p.id = r."policyId")`
+
+/**
+ * 待我审批: a return by the nearest dispatcher, at last by the nearest approver above the place; the other asks by the nearest
+ * approver above who asked; never one's own.
+ */
 async function asked(db: Db, actor: PersonActor): Promise<Piece[] | undefined> {
   const [approve, dispatch] = await Promise.all([reach(db, actor, 'approve'), reach(db, actor, 'dispatch')])
   if (approve.mine.length === 0 && dispatch.mine.length === 0) return undefined
   const ids = (p: string) => `SELECT k."requestId" AS id FROM ask k CROSS JOIN LATERAL (SELECT * FROM request r WHERE r."tenantId" = $1 AND r.id = k."requestId" LIMIT 1) r
     WHERE k."tenantId" = $1 AND k.status = 'open' AND k."personId" IS DISTINCT FROM (${p}::jsonb ->> 'person')::uuid AND ${notAboutMe(p)} AND NOT ${secretOf('r')}
-      AND CASE WHEN k.kind = 'return' THEN ${within('r.path', `${p}::jsonb -> 'dispatch'`)} ELSE ${within('k.path', `${p}::jsonb -> 'approve'`, { above: true })} END`
+      AND CASE WHEN k.kind = 'return' AND ${FOR_ADJUDICATION} THEN ${within('r.path', `${p}::jsonb -> 'approve'`, { above: true })}
+        WHEN k.kind = 'return' THEN ${within('r.path', `${p}::jsonb -> 'dispatch'`)} ELSE ${within('k.path', `${p}::jsonb -> 'approve'`, { above: true })} END`
   return [{ name: 'asked', sql: (p) => `r.id IN (${ids(p)})`, instead: { ids }, value: JSON.stringify({ ...JSON.parse(partyOf(actor)) as object, approve, dispatch }) }]
 }
 

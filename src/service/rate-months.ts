@@ -104,16 +104,17 @@ const COLUMNS: Record<MonthsBy, string> = { month: 'm.month', item: 'm.item', pa
 
 /** @param by `path`: of the places next below, and what is of the place itself alone */
 export async function monthly(db: Db, { trees, months: { first, last }, bases, item }: { trees: readonly string[]; months: Months; bases: readonly Base[]; item?: string | undefined }, by?: MonthsBy): Promise<MonthRow[]> {
-  const values = [tenantHere(), trees, first, last, bases, ...(item === undefined ? [] : [item])]
-  const read = async (where: string, what: string, column: string | undefined): Promise<MonthRow[]> => (await db.app.query<MonthRow>({
-    name: `monthly_${what}${item === undefined ? '' : '_item'}`, values,
+  const values = [tenantHere(), trees, bases, ...(item === undefined ? [] : [item])]
+  // The months are said, so that the plan is for as many as they are.
+  const read = async (where: string, column: string | undefined): Promise<MonthRow[]> => (await db.app.query<MonthRow>({
+    values,
     text: `SELECT m.base, m.met, m.excluded, sum(m.count)::int AS count${column === undefined ? '' : `, ${column}`} FROM rate_month m
-      WHERE m."tenantId" = $1 AND ${where} AND m.month BETWEEN $3 AND $4 AND m.count > 0 AND m.base = ANY ($5::text[])${item === undefined ? '' : ' AND m.item = $6'}
+      WHERE m."tenantId" = $1 AND ${where} AND m.month BETWEEN ${first} AND ${last} AND m.count > 0 AND m.base = ANY ($3::text[])${item === undefined ? '' : ' AND m.item = $4'}
       GROUP BY m.base, m.met, m.excluded${column === undefined ? '' : `, ${column.split(' AS ')[0]!}`}`,
   })).rows
   const own = `m.path = ANY ($2::text[]) AND m."partyId" ${by === 'party' ? '<>' : '='} '${EVERYBODY}'`
-  if (by !== 'path') return read(own, by ?? 'all', by && COLUMNS[by])
-  const [below, whole] = await Promise.all([read(`m."abovePath" = ANY ($2::text[]) AND m."partyId" = '${EVERYBODY}'`, 'below', COLUMNS.path), read(own, 'trees', COLUMNS.path)])
+  if (by !== 'path') return read(own, by && COLUMNS[by])
+  const [below, whole] = await Promise.all([read(`m."abovePath" = ANY ($2::text[]) AND m."partyId" = '${EVERYBODY}'`, COLUMNS.path), read(own, COLUMNS.path)])
   return [...below, ...whole.map((row) => ({
     ...row, count: below.filter((part) => above(part.path) === row.path && part.base === row.base && part.met === row.met && part.excluded === row.excluded).reduce((left, part) => left - part.count, row.count),
   })).filter(({ count }) => count > 0)]

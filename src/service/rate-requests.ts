@@ -68,7 +68,7 @@ function visible(actor: Actor, p: (value: unknown) => string): string {
 export async function rateRequests(db: Db, rate: RateCode, { node, item, party, part = 'denominator', cursor, limit, ...days }: CountedQuery, actor: Actor): Promise<Page<Counted>> {
   const [scope, period] = await Promise.all([scopeOf(db, node, actor), periodOf(db, days)])
   const { base, met } = rateOf(rate)
-  const { name, from, where, values } = conditions({ scope: inTime(scope), period, bases: [base], item, party })
+  const { name, from, where, values } = conditions({ scope: inTime(scope), period, bases: [base], item, party }, 'parameters')
   const p = (value: unknown): string => `$${values.push(value)}`
   const own = part === 'excluded' ? 'f.excluded' : part === 'numerator' ? `NOT f.excluded AND f.met & ${p(met)}::int <> 0` : 'NOT f.excluded'
   const sight = visible(actor, p)
@@ -95,7 +95,7 @@ const MOST_EXCLUSIONS = 50
 
 /** Cycles that were taken out of any of these figures: how many, and those the reader may see. */
 export async function excluded(db: Db, asked: Asked, actor: Actor): Promise<{ count: number; data: Exclusion[] }> {
-  const { name, from, where, values } = conditions({ ...asked, scope: inTime(asked.scope) })
+  const { name, from, where, values } = conditions({ ...asked, scope: inTime(asked.scope) }, 'parameters')
   const found = `SELECT DISTINCT f."requestId", f.cycle FROM ${from} WHERE ${where} AND f.excluded`
   const p = (value: unknown): string => `$${values.push(value)}`
   const { rows: [all] } = await db.app.query<{ count: number }>({ name: `excluded_count_${name}`, text: `SELECT count(*)::int AS count FROM (${found}) f`, values: [...values] })

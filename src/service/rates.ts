@@ -39,10 +39,17 @@ export type Grouping = 'node' | 'item' | 'party'
 export async function rates(db: Db, keyring: Keyring, { node, item, party, group, ...days }: RatesQuery & { group?: Grouping | undefined }, actor: Actor): Promise<RatesAnswer> {
   const [scope, period] = await Promise.all([scopeOf(db, node, actor), periodOf(db, days)])
   const asked: Asked = { scope, period, bases: BASES, item, party }
-  const [all, groups] = await Promise.all([tallies(db, asked), group === undefined ? [] : groupsOf(db, keyring, asked, group)])
-  const exclusions = all.some((tally) => tally.excluded) ? await excluded(db, asked, actor) : { count: 0, data: [] }
+  const [parts, whole] = await Promise.all([group && tallies(db, asked, PARTED_BY[group]), group === undefined || group === 'party' ? tallies(db, asked) : undefined])
+  // Each is at one place and of one service, so that these add up to all; of several parties, or of none, it may be too.
+  const all = whole ?? parts ?? []
+  const [groups, exclusions] = await Promise.all([
+    group && parts ? groupsOf(db, keyring, asked, group, parts) : [],
+    all.some((tally) => tally.excluded) ? excluded(db, asked, actor) : { count: 0, data: [] },
+  ])
   return { ...answer(scope, period), rates: figures(all, party === undefined ? RATE_CODES : BY_PARTY), groups, exclusions }
 }
+
+const PARTED_BY = { node: 'path', item: 'item', party: 'party' } as const
 
 const BASES = [...new Set(RATE_CODES.map((code) => RATES[code].base))]
 /** What can be told of a party. */
@@ -50,7 +57,10 @@ const BY_PARTY = RATE_CODES.filter((code) => RATES[code].byParty)
 
 const answer = ({ node }: Scope, { from, to }: Period): Answer => ({ node, from, to })
 
-const GROUP = { day: 'f.day', path: 'f.path', item: 'f.item', party: 'f."partyId" AS party' } as const
+/** Places down to one below the lowest asked for: what hangs further down is counted there. @param root the longest path asked for */
+const below = (root: string): string => `left(f.path, length(${root}) + strpos(substr(f.path, length(${root}) + 1), '/'))`
+const GROUP = { day: 'f.day', item: 'f.item', party: 'f."partyId"' } as const
+type By = keyof typeof GROUP | 'path'
 
 type Keys = Partial<Pick<MonthRow, 'item' | 'path' | 'party'> & { day: number }>
 
@@ -58,7 +68,7 @@ type Keys = Partial<Pick<MonthRow, 'item' | 'path' | 'party'> & { day: number }>
  * Counts by how it turned out, and by one more thing if wanted: whole months past as they were added up, the days around them
  * one by one. A day within a month that was added up is the month's first. What a party had is read by its own index.
  */
-async function tallies(db: Db, asked: Asked, by?: keyof typeof GROUP, { monthly: months = by !== 'day' } = {}): Promise<(Tally & Keys)[]> {
+async function tallies(db: Db, asked: Asked, by?: By, { monthly: months = by !== 'day' } = {}): Promise<(Tally & Keys)[]> {
   const summed = isAddedUp(asked.scope.roots, by === 'day' ? 'month' : by)
   if (!months || !summed || asked.party !== undefined || (by === 'party' && asked.item !== undefined)) return counted(db, asked, by)
   const { months: whole, rest } = await parted(db, asked.period)
@@ -70,11 +80,12 @@ async function tallies(db: Db, asked: Asked, by?: keyof typeof GROUP, { monthly:
 }
 
 /** From the facts. */
-async function counted(db: Db, asked: Asked, by?: keyof typeof GROUP): Promise<(Tally & Keys)[]> {
-  const { name, from, where, values } = conditions({ ...asked, eachParty: by === 'party' })
+async function counted(db: Db, asked: Asked, by?: By): Promise<(Tally & Keys)[]> {
+  const { from, where, values } = conditions({ ...asked, eachParty: by === 'party' })
+  const deepest = [...asked.scope.roots].sort((a, b) => b.length - a.length)[0]
+  const key = by === 'path' ? below(`$${values.push(deepest)}::text`) : by && GROUP[by]
   const { rows } = await db.app.query<Tally & Keys>({
-    name: `tally_${by ?? ''}_${name}`, values,
-    text: `SELECT f.base, f.met, f.excluded, count(*)::int AS count${by === undefined ? '' : `, ${GROUP[by]}`} FROM ${from} WHERE ${where} GROUP BY f.base, f.met, f.excluded${by === undefined ? '' : `, ${GROUP[by].split(' AS ')[0]}`}`,
+    values, text: `SELECT f.base, f.met, f.excluded, count(*)::int AS count${key === undefined ? '' : `, ${key} AS ${by}`} FROM ${from} WHERE ${where} GROUP BY f.base, f.met, f.excluded${key === undefined ? '' : ', 5'}`,
   })
   return rows
 }
@@ -82,11 +93,9 @@ async function counted(db: Db, asked: Asked, by?: keyof typeof GROUP): Promise<(
 /** So many groups are told; those with most in them. */
 const MOST_GROUPS = 200
 
-async function groupsOf(db: Db, keyring: Keyring, asked: Asked, group: Grouping): Promise<RatesAnswer['groups']> {
-  const sorted = group === 'node' ? grouped(await tallies(db, asked, 'path'), ({ path }) => childOf(path!, asked.scope))
-    : group === 'item' ? grouped(await tallies(db, asked, 'item'), ({ item }) => item!)
-    : grouped(await tallies(db, asked, 'party'), ({ party }) => party!)
-  const codes = group === 'party' || asked.party !== undefined ? BY_PARTY : RATE_CODES
+async function groupsOf(db: Db, keyring: Keyring, { scope, party }: Asked, group: Grouping, rows: readonly (Tally & Keys)[]): Promise<RatesAnswer['groups']> {
+  const sorted = grouped(rows, group === 'node' ? (row) => childOf(row.path!, scope) : (row) => row[group]!)
+  const codes = group === 'party' || party !== undefined ? BY_PARTY : RATE_CODES
   const size = (rows: readonly Tally[]) => rows.reduce((sum, { count }) => sum + count, 0)
   const most = [...sorted].sort(([a, x], [b, y]) => size(y) - size(x) || (a < b ? -1 : 1)).slice(0, MOST_GROUPS)
   const names = await keyed(db, keyring, group, most.map(([key]) => key))

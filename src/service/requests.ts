@@ -19,7 +19,7 @@ import { isId, load } from './load.ts'
 import { attachmentsOf, representedBy, withNamed } from './named.ts'
 import { transaction } from './transaction.ts'
 
-export { file } from './filing.ts'
+export { file, type Filed } from './filing.ts'
 
 interface Options {
   /** Version the caller has seen (If-Match): another one is refused instead of decided again. */

@@ -39,6 +39,9 @@ export async function orderRescheduling(client: Runner, { nodeId, reason, scope,
   return id
 }
 
+/** Its position is a year, and no place in the feed. */
+export const YEAR_CURSOR = 'calendar-year'
+
 /** Newest year that this program brings the notice of. */
 const NEWEST = Math.max(...NOTICED_YEARS)
 
@@ -50,7 +53,7 @@ const NEWEST = Math.max(...NOTICED_YEARS)
 export const orderForShippedYears = (db: Db): Promise<number> => transaction(db.system, async (client) => {
   const { rowCount } = await client.query({
     name: 'calendar_shipped',
-    text: `INSERT INTO cursor AS c (name, position) VALUES ('calendar-year', $1) ON CONFLICT (name) DO UPDATE SET position = excluded.position WHERE c.position < excluded.position`,
+    text: `INSERT INTO cursor AS c (name, position) VALUES ('${YEAR_CURSOR}', $1) ON CONFLICT (name) DO UPDATE SET position = excluded.position WHERE c.position < excluded.position`,
     values: [NEWEST],
   })
   if (rowCount === 0) return 0

@@ -2,10 +2,13 @@ import type pg from 'pg'
 import { v7 as uuidv7 } from 'uuid'
 import type { Actor, PersonActor } from '../domain/actor.ts'
 import type { AuditAction } from '../domain/audit.ts'
-import { revealsPerDay, REVEALED_FIELDS, type RevealedField, type RevealReason } from '../domain/privacy.ts'
+import { decidesAt } from '../domain/directory.ts'
+import type { Answers } from '../domain/form.ts'
+import { FORM_FIELD, revealsPerDay, REVEALED_FIELDS, type RevealedField, type RevealReason } from '../domain/privacy.ts'
 import { Problem, says } from '../domain/problems.ts'
 import { mayReveal, revealStanding } from '../domain/reveal.ts'
 import { sight } from '../domain/view.ts'
+import { decides, enrolmentInSight, isOwn } from './affiliations.ts'
 import { account } from './audit.ts'
 import { tenantHere, type Db } from './db.ts'
 import type { Keyring } from './keyring.ts'
@@ -32,22 +35,48 @@ export interface Revealed {
   door: string | null
 }
 
+type PetitionedAs = 'filer' | 'beneficiary' | 'guardian'
+
+export interface RequestRevealQuery extends Omit<RevealQuery, 'fields'> {
+  /** Only these; all of them, and what the form asked, when left out. */
+  fields?: (RevealedField | typeof FORM_FIELD)[] | undefined
+}
+
+export interface RevealedRequest {
+  people: (Revealed & { as: PetitionedAs[] })[]
+  /** Personal answers of its form; null where there are none, or they were not asked for. */
+  form: Answers | null
+}
+
 /**
- * Filer, beneficiary and guardian of a request.
+ * Filer, beneficiary and guardian of a request, and what its form asked of them.
  * @param version what the caller has seen, if he says so
  * @throws Problem request-not-found out of sight; version-mismatch; forbidden without standing; rate-limited over the tenant's limit a day
  */
-export async function revealPetitioners(db: Db, keyring: Keyring, ref: string, query: RevealQuery, actor: Actor, version?: number): Promise<(Revealed & { as: string[] })[]> {
+export async function revealPetitioners(db: Db, keyring: Keyring, ref: string, { fields: wanted = [...REVEALED_FIELDS, FORM_FIELD], ...query }: RequestRevealQuery, actor: Actor, version?: number): Promise<RevealedRequest> {
   const facts = await load(db, ref)
   if (!facts || sight(actor, facts) === 'none') throw new Problem('request-not-found')
   if (version !== undefined && version !== facts.request.version) throw new Problem('version-mismatch', { facts: { version: facts.request.version } })
   const standing = revealStanding(actor, facts)
   if (standing === undefined || actor.kind !== 'person') throw new Problem('forbidden')
   const { filerId: filer, beneficiaryId: beneficiary, guardianId: guardian, id } = facts.request
-  const as = new Map<string, string[]>()
-  for (const [relation, person] of Object.entries({ filer, beneficiary, guardian })) if (person !== null) as.set(person, [...as.get(person) ?? [], relation])
-  const shown = await reveal(db, keyring, [...as.keys()], query, actor, { action: 'request.revealed', object: 'request', objectId: id, standing, requestId: id })
-  return shown.map((one) => ({ ...one, as: as.get(one.person)! }))
+  const as = new Map<string, PetitionedAs[]>()
+  for (const [relation, person] of [['filer', filer], ['beneficiary', beneficiary], ['guardian', guardian]] as const) if (person !== null) as.set(person, [...as.get(person) ?? [], relation])
+  const fields = REVEALED_FIELDS.filter((field) => wanted.includes(field))
+  const answers = wanted.includes(FORM_FIELD) ? await personalAnswers(db, id) : undefined
+  if (fields.length === 0 && answers === undefined) return { people: [], form: null }
+  const shown = await reveal(db, keyring, [...as.keys()], { ...query, fields }, actor, { action: 'request.revealed', object: 'request', objectId: id, standing, requestId: id, form: answers !== undefined })
+  return { people: shown.map((one) => ({ ...one, as: as.get(one.person)! })), form: answers === undefined ? null : (await openSubjects(db, keyring, [answers])).get(answers)?.answers ?? null }
+}
+
+/** The subject in which the personal answers of a request's form lie, as last filled in. */
+async function personalAnswers(db: Db, request: string): Promise<string | undefined> {
+  const { rows: [row] } = await db.app.query<{ subjectId: string }>({
+    name: 'reveal_answers', text: `SELECT a."subjectId" FROM form_answer a JOIN subject s ON s."tenantId" = $1 AND s.id = a."subjectId" AND s."erasedAt" IS NULL
+      WHERE a."tenantId" = $1 AND a."requestId" = $2 AND a.seq = (SELECT max(t.seq) FROM text t WHERE t."tenantId" = $1 AND t."requestId" = $2 AND t.field = 'form')`,
+    values: [tenantHere(), request],
+  })
+  return row?.subjectId
 }
 
 /** @throws Problem not-found out of sight; forbidden unless the actor may correct what he asks for; rate-limited */
@@ -59,17 +88,33 @@ export async function revealPerson(db: Db, keyring: Keyring, ref: string, query:
   return shown
 }
 
+/**
+ * Who applies, to whoever is to verify that: while it waits for his decision.
+ * @throws Problem not-found out of sight; own-ask; forbidden without the decision; enrolment-decided; person-erased, rate-limited
+ */
+export async function revealApplicant(db: Db, keyring: Keyring, id: string, query: RevealQuery, actor: Actor): Promise<Revealed> {
+  const row = await enrolmentInSight(db, id, actor)
+  if (isOwn(row, actor)) throw new Problem('own-ask')
+  if (actor.kind !== 'person' || !decidesAt(actor, row.path)) throw new Problem('forbidden')
+  if (!decides(row, actor)) throw new Problem('enrolment-decided', { facts: { state: row.state } })
+  const [shown] = await reveal(db, keyring, [row.person.id], query, actor, { action: 'person.revealed', object: 'person', objectId: row.person.id, standing: 'branch', requestId: null })
+  if (!shown) throw new Problem('person-erased')
+  return shown
+}
+
 interface Occasion {
   action: AuditAction
   object: 'request' | 'person'
   objectId: string
   standing: string
   requestId: string | null
+  /** The answers of its form are shown with them. */
+  form?: boolean
 }
 
 /** On record before anything is opened: what cannot be accounted for is not shown. */
 async function reveal(
-  db: Db, keyring: Keyring, people: string[], { reason, fields = [...REVEALED_FIELDS], note }: RevealQuery, actor: PersonActor, { standing, requestId, ...occasion }: Occasion,
+  db: Db, keyring: Keyring, people: string[], { reason, fields = [...REVEALED_FIELDS], note }: RevealQuery, actor: PersonActor, { standing, requestId, form = false, ...occasion }: Occasion,
 ): Promise<Revealed[]> {
   const known = await transaction(db.app, async (client) => {
     const { rows } = await client.query<{ id: string; subjectId: string }>({
@@ -78,10 +123,9 @@ async function reveal(
         WHERE p."tenantId" = $1 AND p.id = ANY ($2::uuid[]) AND s."erasedAt" IS NULL`,
       values: [tenantHere(), people],
     })
-    if (rows.length > 0) {
-      await record(client, (await tenant(db)).settings.privacy, rows.map(({ id }) => id), { reason, fields }, actor, requestId)
-      await account(client, actor, { ...occasion, details: { reason, fields, standing, persons: rows.length }, reason: note })
-    }
+    if (rows.length > 0) await record(client, (await tenant(db)).settings.privacy, rows.map(({ id }) => id), { reason, fields: form ? ['all'] : fields }, actor, requestId)
+    // An app's own request has nobody to count, and answers all the same.
+    if (rows.length > 0 || form) await account(client, actor, { ...occasion, details: { reason, fields: form ? [...fields, FORM_FIELD] : fields, standing, persons: rows.length }, reason: note })
     return rows
   })
   const opened = await openSubjects(db, keyring, known.map(({ subjectId }) => subjectId))

@@ -1,7 +1,9 @@
 import type { Actor, PersonActor } from '../domain/actor.ts'
 import { inPerson, looksAfter } from '../domain/directory.ts'
+import type { Answers } from '../domain/form.ts'
 import type { RevealReason } from '../domain/privacy.ts'
 import { Problem } from '../domain/problems.ts'
+import type { RequestRow } from '../domain/request.ts'
 import { account } from './audit.ts'
 import { tenantHere, type Db } from './db.ts'
 import { PETITIONED } from './eraser.ts'
@@ -14,27 +16,38 @@ import { transaction } from './transaction.ts'
 
 /** 个人信息副本 (个人信息保护法 第四十五条): everything that is held on a person, and nothing of anybody else. */
 
-type Row = Record<string, unknown>
-
-export interface SubjectExport {
-  person: Row & { id: string }
+/** A row of each list. */
+interface Lists {
   /** As an app or an issuer knows him. */
-  accounts: Row[]
-  requests: Row[]
+  accounts: { provider: string; app: string; at: Date }
+  requests: Pick<RequestRow, 'id' | 'number' | 'kind' | 'state' | 'source' | 'targetGroup' | 'confidential' | 'result' | 'solved' | 'satisfaction' | 'externalRef' | 'filedAt' | 'closedAt'> & { item: string; as: string[] }
   /** What he himself said, and what was said in requests of his. */
-  texts: Row[]
-  /** What forms asked of him, sealed like his name. */
-  answers: Row[]
-  consents: Row[]
-  attachments: Row[]
-  duties: Row[]
-  affiliations: Row[]
-  skills: Row[]
-  notifications: Row[]
+  texts: { request: string; field: string; body: string; at: Date }
+  consents: { request: string; purpose: string; by: string; how: string; granted: boolean; at: Date }
+  attachments: { id: string; request: string | null; kind: string; type: string; bytes: number; at: Date }
+  duties: { role: string; node: string; since: Date; until: Date | null; standIn: boolean }
+  affiliations: { kind: string; tie: string | null; organisation: string; appliedAt: Date; verifiedAt: Date | null; rejectedAt: Date | null; endedAt: Date | null; reason: string | null }
+  skills: { skill: string; level: number; declaredAt: Date; verifiedAt: Date | null; endedAt: Date | null }
+  notifications: { id: string; type: string; request: string; at: Date; readAt: Date | null }
   /** What he did to requests, as ids and verbs. */
-  acts: Row[]
+  acts: { request: string; verb: string; at: Date }
   /** Who was shown his data: when and why, not to whom. */
-  reveals: Row[]
+  reveals: { at: Date; reason: string; fields: string[]; request: string | null }
+}
+
+interface Registered {
+  id: string
+  login: string | null
+  /** Its name. */
+  node: string | null
+  suspendedAt: Date | null
+  createdAt: Date
+}
+
+export type SubjectExport = { [List in keyof Lists]: Lists[List][] } & {
+  person: Registered & Record<'name' | 'phone' | 'door' | 'externalUser' | 'workPhone', string | null>
+  /** What forms asked of him, sealed like his name. */
+  answers: { request: string; answers: Answers }[]
   /** Lists that were cut off, by name: the newest are here. */
   cutOff: string[]
 }
@@ -66,7 +79,7 @@ const LISTS = {
       WHERE n."tenantId" = $1 AND n."personId" = $2 ORDER BY n.position DESC`,
   acts: `SELECT e."requestId" AS request, e.verb, e.at FROM event e WHERE e."tenantId" = $1 AND (e."actorId" = $2 OR e."onBehalfOf" = $2) ORDER BY e.at DESC`,
   reveals: `SELECT v.at, v.reason, v.fields, v."requestId" AS request FROM reveal v WHERE v."tenantId" = $1 AND v."personId" = $2 ORDER BY v.id DESC`,
-} as const satisfies Partial<Record<keyof SubjectExport, string>>
+} as const satisfies Record<keyof Lists, string>
 
 /** One's own. @throws Problem forbidden for an app by itself, person-erased */
 export async function exportSelf(db: Db, keyring: Keyring, actor: Actor): Promise<SubjectExport> {
@@ -86,8 +99,8 @@ export async function exportPerson(db: Db, keyring: Keyring, ref: string, { reas
 
 function collected(db: Db, keyring: Keyring, id: string, actor: PersonActor, on: { reason: RevealReason; note?: string | undefined } | null): Promise<SubjectExport> {
   return transaction(db.app, async (client) => {
-    const { rows: [person] } = await client.query<Row & { id: string; subjectId: string }>({
-      name: 'export_person',
+    const { rows: [person] } = await client.query<Registered & { subjectId: string }>({
+      name: 'subject_person',
       text: `SELECT p.id, p."subjectId", p.login, n.name AS node, p."suspendedAt", p."createdAt" FROM person p
         JOIN subject s ON s."tenantId" = p."tenantId" AND s.id = p."subjectId" LEFT JOIN node n ON n."tenantId" = p."tenantId" AND n.id = p."nodeId"
         WHERE p."tenantId" = $1 AND p.id = $2 AND s."erasedAt" IS NULL`,
@@ -98,19 +111,23 @@ function collected(db: Db, keyring: Keyring, id: string, actor: PersonActor, on:
     await account(client, actor, { action: 'subject.exported', object: 'person', objectId: id, details: { self: on === null, reason: on?.reason ?? null }, reason: on?.note })
     const { subjectId, ...own } = person
     const { name = null, phone = null, door = null, externalUser = null, workPhone = null } = (await openSubjects(db, keyring, [subjectId])).get(subjectId) ?? {}
-    const lists: Record<string, Row[]> = {}
     const cutOff: string[] = []
-    for (const [name, sql] of Object.entries(LISTS)) {
-      const { rows } = await client.query<Row>({ name: `export_${name}`, text: `${sql} LIMIT ${MOST + 1}`, values: [tenantHere(), id] })
-      if (rows.length > MOST) cutOff.push(name)
-      lists[name] = rows.slice(0, MOST)
+    const listed = async <List extends keyof Lists>(list: List): Promise<Lists[List][]> => {
+      const { rows } = await client.query<Lists[List]>({ name: `subject_${list}`, text: `${LISTS[list]} LIMIT ${MOST + 1}`, values: [tenantHere(), id] })
+      if (rows.length > MOST) cutOff.push(list)
+      return rows.slice(0, MOST)
+    }
+    const lists = {
+      accounts: await listed('accounts'), requests: await listed('requests'), texts: await listed('texts'), consents: await listed('consents'), attachments: await listed('attachments'),
+      duties: await listed('duties'), affiliations: await listed('affiliations'), skills: await listed('skills'), notifications: await listed('notifications'),
+      acts: await listed('acts'), reveals: await listed('reveals'),
     }
     const { rows: forms } = await client.query<{ request: string; subjectId: string }>({
-      name: 'export_answers', values: [tenantHere(), id],
+      name: 'subject_answers', values: [tenantHere(), id],
       text: `SELECT f."requestId" AS request, f."subjectId" FROM request r JOIN form_answer f ON f."tenantId" = r."tenantId" AND f."requestId" = r.id WHERE ${MINE} ORDER BY f."requestId" DESC LIMIT ${MOST}`,
     })
     const opened = await openSubjects(db, keyring, forms.map((form) => form.subjectId))
     const answers = forms.flatMap(({ request, subjectId: of }) => (opened.has(of) ? [{ request, answers: opened.get(of)!.answers ?? {} }] : []))
-    return { person: { ...own, id, name, phone, door, externalUser, workPhone }, ...lists, answers, cutOff } as unknown as SubjectExport
+    return { person: { ...own, name, phone, door, externalUser, workPhone }, ...lists, answers, cutOff }
   })
 }

@@ -60,7 +60,8 @@ export async function findRaised(db: Db, to: string | undefined, from: string): 
       name: isId(to) ? 'raised_to_id' : 'raised_to_code',
       text: `SELECT ${node}, NULL::uuid AS "organisationId" FROM node n WHERE n."tenantId" = $1 AND ${isId(to) ? 'n.id = $2::uuid' : 'n.code = $2'} AND n."retiredAt" IS NULL
         UNION ALL
-        SELECT ${node}, o.id FROM organisation o JOIN node n ON n."tenantId" = o."tenantId" AND n.id = o."nodeId" WHERE o."tenantId" = $1 AND ${isId(to) ? 'o.id = $2::uuid' : 'o.code = $2'} LIMIT 1`,
+        SELECT ${node}, o.id FROM organisation o JOIN node n ON n."tenantId" = o."tenantId" AND n.id = o."nodeId"
+        WHERE o."tenantId" = $1 AND NOT o.pending AND n."retiredAt" IS NULL AND ${isId(to) ? 'o.id = $2::uuid' : 'o.code = $2'} LIMIT 1`,
       values: [tenantHere(), to],
     })
   return rows[0]
@@ -89,4 +90,16 @@ export async function findNode(db: Db, node: string): Promise<{ id: string; path
     values: [tenantHere(), node],
   })
   return rows[0]
+}
+
+/** Of many at once, by what they were called. */
+export async function findNodes(db: Db, nodes: readonly string[]): Promise<Map<string, { id: string; path: string }>> {
+  const refs = [...new Set(nodes)]
+  const { rows } = await db.app.query<{ ref: string; id: string; path: string }>({
+    name: 'node_paths',
+    text: `SELECT r.ref, n.id, n.path FROM unnest($2::text[]) AS r(ref) CROSS JOIN LATERAL (SELECT id, path FROM node WHERE "tenantId" = $1 AND code = r.ref AND "retiredAt" IS NULL OFFSET 0) n
+      UNION ALL SELECT n.id::text, n.id, n.path FROM unnest($3::uuid[]) AS r(id) CROSS JOIN LATERAL (SELECT id, path FROM node WHERE "tenantId" = $1 AND id = r.id AND "retiredAt" IS NULL OFFSET 0) n`,
+    values: [tenantHere(), refs.filter((ref) => !isId(ref)), refs.filter(isId)],
+  })
+  return new Map(rows.map(({ ref, ...node }) => [ref, node]))
 }

@@ -44,7 +44,7 @@ const TRIES = 3
  */
 export async function fileVisit(db: Db, keyring: Keyring, visit: Visit, actor: Actor, number?: string): Promise<VisitView> {
   if (actor.kind !== 'person') throw new Problem('forbidden')
-  const print = fingerprint(JSON.stringify(visit))
+  const print = printOf(visit)
   for (let attempt = 0; attempt < TRIES; attempt++) {
     const known = await takenDown(db, visit.clientId, print, actor)
     if (known) return known
@@ -80,32 +80,61 @@ async function written(db: Db, keyring: Keyring, visit: Visit, print: Buffer, ac
     throw new Problem('forbidden', { errors: [{ pointer: '/household', message: says('不是您走访或联系的住户', 'Not a household that you visit') }] })
   }
   const now = await clock(db)
-  if (isAhead(visitedAt, now)) throw new Problem('validation-failed', { errors: [{ pointer: '/visitedAt', code: 'value', message: says('走访时间在将来', 'The visit lies in the future') }] })
+  if (isAhead(visitedAt, now)) throw isToCome()
   const id = uuidv7()
   // Before the transaction: a block of numbers that is undone would be handed out twice.
   const numbers = number !== undefined ? [number] : await numbersFor(db, needs.length, household.path, now)
   await inOneTransaction(db, async () => {
-    const { rowCount } = await db.app.query({
-      name: 'take_down_visit',
-      text: `INSERT INTO visit ("tenantId", id, "householdId", path, "personId", "clientId", "clientRef", fingerprint, result, "visitedAt", "filedAt")
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, wishwall_now()) ON CONFLICT ("tenantId", "personId", "clientRef") DO NOTHING`,
-      values: [tenantHere(), id, visit.household, household.path, actor.id, actor.clientId, clientRef, print, result, visitedAt],
-    })
-    if (rowCount === 0) return
-    for (const [n, need] of needs.entries()) {
-      const body: Body<'file'> = { ...need, node: household.node.id, source: 'visit', collectedAt: visitedAt }
-      const { id: requestId } = await file(db, body, actor, { keyring, number: numbers[n]! }).catch((error: unknown) => { throw within(error, `/needs/${n}`) })
-      await db.app.query({ name: 'file_need', text: `INSERT INTO visit_need ("tenantId", "visitId", n, "requestId") VALUES ($1, $2, $3, $4)`, values: [tenantHere(), id, n, requestId] })
-    }
-    if (COUNTS.includes(result)) {
-      await db.app.query({
-        name: 'household_visited', text: `UPDATE household SET "visitedAt" = GREATEST("visitedAt", $3) WHERE "tenantId" = $1 AND id = $2`, values: [tenantHere(), visit.household, visitedAt],
-      })
-    }
+    const taken = await takeDownVisits(db, [{ id, household: visit.household, path: household.path, clientRef, print, result, visitedAt }], actor)
+    if (!taken.has(id) || needs.length === 0) return
+    const filed: string[] = []
+    for (const n of needs.keys()) filed.push(await fileNeed(db, keyring, household.node.id, visit, n, numbers[n]!, actor))
+    await keepNeeds(db, filed.map((requestId, n) => ({ visitId: id, n, requestId })))
   })
 }
 
-export async function numbersFor(db: Db, count: number, path: string, now: Date): Promise<string[]> {
+export const isToCome = (): Problem => new Problem('validation-failed', { errors: [{ pointer: '/visitedAt', code: 'value', message: says('走访时间在将来', 'The visit lies in the future') }] })
+
+/** The same visit says the same. */
+export const printOf = (visit: Visit): Buffer => fingerprint(JSON.stringify(visit))
+
+export interface NewVisit extends Pick<Visit, 'household' | 'result' | 'visitedAt'> {
+  id: string
+  path: string
+  clientRef: string
+  print: Buffer
+}
+
+/** Many in one statement. @returns ids of those that were written: a number of the visitor's that is taken is left as it is */
+export async function takeDownVisits(db: Db, visits: readonly NewVisit[], actor: PersonActor): Promise<Set<string>> {
+  const { rows } = await db.app.query<{ id: string }>({
+    name: 'take_down_visits',
+    text: `WITH made AS (INSERT INTO visit ("tenantId", id, "householdId", path, "personId", "clientId", "clientRef", fingerprint, result, "visitedAt", "filedAt")
+        SELECT $1::uuid, g.id, g.household, g.path, $2::uuid, $3::uuid, g."clientRef", decode(g.print, 'hex'), g.result, g."visitedAt", wishwall_now()
+        FROM jsonb_to_recordset($4::jsonb) AS g(id uuid, household uuid, path text, "clientRef" text, print text, result text, "visitedAt" timestamptz)
+        ON CONFLICT ("tenantId", "personId", "clientRef") DO NOTHING RETURNING id, "householdId", result, "visitedAt"),
+      last AS (SELECT "householdId", max("visitedAt") AS at FROM made WHERE result = ANY ($5::text[]) GROUP BY "householdId"),
+      h AS (UPDATE household h SET "visitedAt" = GREATEST(h."visitedAt", l.at) FROM last l WHERE h."tenantId" = $1::uuid AND h.id = l."householdId")
+      SELECT id FROM made`,
+    values: [tenantHere(), actor.id, actor.clientId, JSON.stringify(visits.map(({ print, ...visit }) => ({ ...visit, print: print.toString('hex') }))), COUNTS],
+  })
+  return new Set(rows.map(({ id }) => id))
+}
+
+/** @param node of the household @returns the request's id @throws Problem as filing does, with the need it is about */
+export async function fileNeed(db: Db, keyring: Keyring, node: string, visit: Visit, n: number, number: string, actor: PersonActor): Promise<string> {
+  const body: Body<'file'> = { ...visit.needs![n]!, node, source: 'visit', collectedAt: visit.visitedAt }
+  return (await file(db, body, actor, { keyring, number }).catch((error: unknown) => { throw within(error, `/needs/${n}`) })).id
+}
+
+export async function keepNeeds(db: Db, needs: readonly { visitId: string; n: number; requestId: string }[]): Promise<void> {
+  await db.app.query({
+    name: 'keep_needs', text: `INSERT INTO visit_need ("tenantId", "visitId", n, "requestId") SELECT $1, v, n, r FROM unnest($2::uuid[], $3::int[], $4::uuid[]) AS t(v, n, r)`,
+    values: [tenantHere(), needs.map(({ visitId }) => visitId), needs.map(({ n }) => n), needs.map(({ requestId }) => requestId)],
+  })
+}
+
+async function numbersFor(db: Db, count: number, path: string, now: Date): Promise<string[]> {
   const day = dayOf((await calendars(db)).at(path), now)
   const numbers: string[] = []
   for (let n = 0; n < count; n++) numbers.push(await nextNumber(db, day))

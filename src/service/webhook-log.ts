@@ -6,9 +6,10 @@ import { matchesType } from '../domain/webhook.ts'
 import { decodeCursor, pageOf, type Page } from './cursor.ts'
 import { tenantHere, type Db } from './db.ts'
 import type { Delivery } from './deliveries.ts'
-import { eventOf } from './events.ts'
+import { CONFIDENTIAL, eventOf } from './events.ts'
 import { UUID } from './load.ts'
 import { endOf } from './nodes.ts'
+import { isCommunity } from './notice-columns.ts'
 import { held, readEndpoint } from './webhooks.ts'
 
 export const DELIVERY_STATES = ['pending', 'delivering', 'delivered', 'exhausted', 'disabled'] as const
@@ -129,7 +130,7 @@ const DAY_MS = 86_400_000
  * @throws Problem not-found, endpoint-disabled, validation-failed at /to
  */
 export const replay = (db: Db, endpointId: string, { from, to }: { from: Date; to: Date }, actor: Actor): Promise<{ replayed: number; hasMore: boolean }> =>
-  held(db, endpointId, actor, async (client, { status, eventTypes, path }) => {
+  held(db, endpointId, actor, async (client, { status, eventTypes, path, app }) => {
     if (status === 'disabled') throw new Problem('endpoint-disabled')
     const { rows: [clock] } = await client.query<{ now: Date }>({ name: 'webhook_clock', text: 'SELECT wishwall_now() AS now' })
     if (to > clock!.now) throw refused(says('不能晚于现在', 'Must not lie in the future'))
@@ -142,14 +143,14 @@ export const replay = (db: Db, endpointId: string, { from, to }: { from: Date; t
       text: `WITH found AS (
           SELECT f.id, f.position, f.type FROM feed f JOIN webhook_endpoint e ON e."tenantId" = f."tenantId" AND e.id = $2
             LEFT JOIN webhook_delivery d ON d."tenantId" = f."tenantId" AND d."endpointId" = $2 AND d.id = f.id
-          WHERE f."tenantId" = $1 AND f.at >= $3 AND f.at < $4 AND f.type = ANY ($5) AND f.path >= $6 AND f.path < $7 AND f.position <= e."fromPosition"
+          WHERE f."tenantId" = $1 AND f.at >= $3 AND f.at < $4 AND f.type = ANY ($5) AND f.path >= $6 AND f.path < $7 AND f.position <= e."fromPosition" AND ($9::bool OR f.payload ->> 'item' <> '${CONFIDENTIAL}')
             AND (d.id IS NULL OR d.state IN ('exhausted', 'disabled') OR (d.state = 'delivered' AND d."endedAt" < $4)) ORDER BY f.position LIMIT $8),
         begun AS (
           INSERT INTO webhook_delivery AS d ("tenantId", "endpointId", id, position, type, state, "nextAt", "createdAt")
           SELECT $1, $2, id, position, type, 'pending', wishwall_now(), wishwall_now() FROM found ORDER BY position LIMIT $8 - 1
           ON CONFLICT ("tenantId", "endpointId", id) DO UPDATE SET state = 'pending', attempts = 0, "nextAt" = EXCLUDED."nextAt", "endedAt" = NULL)
         SELECT FROM found`,
-      values: [tenantHere(), endpointId, from, to, types, path, endOf(path), MOST_REPLAYED + 1],
+      values: [tenantHere(), endpointId, from, to, types, path, endOf(path), MOST_REPLAYED + 1, app === null || isCommunity(path)],
     })
     return { replayed: Math.min(rows.length, MOST_REPLAYED), hasMore: rows.length > MOST_REPLAYED }
   })

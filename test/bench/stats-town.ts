@@ -44,3 +44,15 @@ const FILL = `
   INSERT INTO deadline ("tenantId", "requestId", step, seq, "policyId", "openedAt", "dueAt", "originalDueAt", provisional, "nextAt", mark, "closedAt")
     SELECT $1, id, 'complete', 1, $5, filed, filed + interval '14 days', filed + interval '12 days', false, CASE WHEN finished THEN NULL ELSE now() + interval '1 day' END, 0, CASE WHEN finished THEN filed + took + interval '36 hours' END FROM w
     UNION ALL SELECT $1, id, 'respond', 4, $5, filed + interval '5 hours', filed + interval '29 hours', filed + interval '29 hours', false, NULL, 0, filed + interval '6 hours' + (n % 5) * interval '7 hours' FROM w`
+
+/** What was earned by it, in ids: each lead's points, his branch's (one in each compound), and for a part of them the praise. */
+export async function fillCredit(client: pg.Client, { tenantId }: Pick<Town, 'tenantId'>): Promise<void> {
+  await client.query(`INSERT INTO organisation ("tenantId", id, "nodeId", code, name, kind) SELECT $1, gen_random_uuid(), id, 'B-' || code, code || '支部', 'compound_branch' FROM node WHERE level = 'compound' AND "tenantId" = $1`, [tenantId])
+  await client.query(`
+    INSERT INTO credit_entry ("tenantId", id, "requestId", seq, cycle, holder, "holderId", "viaId", reason, points, path, at)
+    SELECT $1, gen_random_uuid(), e."requestId", 8, 1, h.holder, h.id, a."personId", h.reason, h.points, e.path, e.at
+    FROM event e JOIN assignment a ON a."tenantId" = $1 AND a."requestId" = e."requestId" AND a.status = 'done'
+    JOIN organisation o ON o."tenantId" = $1 AND o.code = 'B-' || split_part(e.path, '/', 3)
+    CROSS JOIN LATERAL (VALUES ('person', a."personId", 'work', 5), ('organisation', o.id, 'member_residence', 5), ('person', a."personId", 'satisfied', 2)) h(holder, id, reason, points)
+    WHERE e."tenantId" = $1 AND e.seq = 8 AND (h.reason <> 'satisfied' OR extract(minute FROM e.at)::int % 3 = 0)`, [tenantId])
+}

@@ -117,6 +117,11 @@ test('a month lies behind it: photos, figures, credit, a campaign, and a board t
 
   expect(await readCampaign(db, 'WARM-WINTER', SYSTEM)).toMatchObject({ progress: { filed: 4, completed: 4 }, signedUp: 4 })
   expect((await listVenues(db, { limit: 10 })).data.map(({ name }) => name)).toEqual(['党员萤火驿站'])
+  expect(await one<number>(`(SELECT count(*)::int FROM household_link WHERE until IS NULL)`)).toBe(4)
+  expect(await one<number>(`(SELECT count(*)::int FROM visit)`)).toBe(3)
+  // a form to fill in, and places on a map
+  expect(await one<string[]>(`(SELECT array_agg(DISTINCT field ORDER BY field) FROM text t JOIN request r ON r.id = t."requestId" JOIN item i ON i.id = r."itemId" WHERE i.form IS NOT NULL AND t.seq = 1)`)).toEqual(['form', 'title'])
+  expect(await one<number>(`(SELECT count(DISTINCT (lng, lat))::int FROM node WHERE path LIKE '%/YQHF/%')`)).toBe(1 + 11 + 22)
   const { rungs } = await board(db, keyring, 'YQHF-01-1', 'public', 'http://127.0.0.1')
   expect(rungs.slice(0, 3).map(({ contacts }) => contacts[0]?.name ?? null)).toEqual([null, '胡示例', '周示例'])
   expect(rungs[2]!.organisations.find(({ code }) => code === 'YZ-PROPERTY')!.contacts[0]!.name).toBe('郭示例')

@@ -1,7 +1,7 @@
 import { spawn, spawnSync, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { chmod, chown, mkdir, mkdtemp, readdir, readFile, realpath, rm, stat, symlink, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { homedir, tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -254,7 +254,7 @@ describe.runIf(root)('as root', () => {
   })
 
   it('works out of a clone that no other user can enter, without links, and finds its data again', async () => {
-    const clone = await mkdtemp('/root/embedded-postgres-') // mode 0700
+    const clone = await mkdtemp(join(homedir(), 'embedded-postgres-')) // mode 0700
     const shared = '/var/lib/wish-wall'
     const before = await readdir(shared).catch(() => undefined)
     try {

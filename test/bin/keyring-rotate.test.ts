@@ -4,10 +4,14 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { parseKeyring } from '../../src/service/keyring.ts'
+import type { PersonActor } from '../../src/domain/actor.ts'
+import type { ExternalUser } from '../../src/domain/external-user.ts'
 import { createClient } from '../../src/service/clients.ts'
+import { residentOf } from '../../src/service/external-users.ts'
+import { createHouseholds, findByDoors } from '../../src/service/households.ts'
+import { parseKeyring, type Keyring } from '../../src/service/keyring.ts'
 import { createPerson } from '../../src/service/people.ts'
-import { openSubjects } from '../../src/service/subjects.ts'
+import { findSubjects, openSubjects } from '../../src/service/subjects.ts'
 import { freshDatabase, type TestDatabase } from '../database.ts'
 import { testPlace, type TestPlace } from '../place.ts'
 import { startProcess, type Running } from '../processes.ts'
@@ -98,6 +102,35 @@ describe('a new encryption key', () => {
     expect(wishWall('keyring:rewrap')).toMatch(/subject +3 sealed anew/)
     expect(await opened(alone)).toEqual(before)
     expect(wishWall('keyring:rewrap')).toMatch(/subject +0 sealed anew/)
+  }, 60_000)
+})
+
+describe('a new index key', () => {
+  test('finds phones, doors and openIds of before, and after keyring:rewrap does so alone', async () => {
+    const { db } = database
+    const old = ring()
+    const resident: ExternalUser = { provider: 'wechat', appId: 'wx1', openId: 'o:6_x' }
+    const staff: PersonActor = { kind: 'person', id: '0195f2a0-7c1e-7abc-8def-0123456789ab', clientId: null, affiliations: [], hasAccount: true, duties: [{ id: 'x', role: 'x', capabilities: ['file_for'], path: 'S/', organisationId: null }] }
+    const look = (keyring: Keyring) => town.inside(async () => ({
+      phones: (await findSubjects(db, keyring, '13900139001')).length, door: (await findByDoors(db, keyring, [{ nodeId: town.node.U, door: '301' }]))[0], resident: await residentOf(db, keyring, app.id, resident),
+    }))
+    await town.inside(async () => {
+      await createPerson(db, old, { name: '钱示例', phone: '13900139001' })
+      await createHouseholds(db, old, [{ node: 'U', door: '301' }], staff)
+      await residentOf(db, old, app.id, resident)
+    })
+    const before = await look(old)
+    expect(before).toEqual({ phones: 1, door: expect.any(String), resident: expect.any(String) })
+    wishWall('keyring:rotate', '--use', 'index', '--after', '0s')
+    const both = ring()
+    expect(await look(both)).toEqual(before)
+    const alone = { ...both, index: [both.index[0]] as const }
+    expect(await town.inside(() => findSubjects(db, alone, '13900139001'))).toEqual([])
+    const said = wishWall('keyring:rewrap')
+    for (const column of ['subject.phone', 'household.door', 'external_user.openId']) expect(said).toMatch(new RegExp(`${column} +[1-9]\\d* hashed anew`))
+    expect(await look(alone)).toEqual(before)
+    expect(await look(both)).toEqual(before)
+    expect(wishWall('keyring:rewrap')).toMatch(/subject\.phone +0 hashed anew/)
   }, 60_000)
 })
 

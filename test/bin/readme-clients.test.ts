@@ -1,38 +1,24 @@
-import { execFile, spawn, spawnSync, type ChildProcess } from 'node:child_process'
-import { once } from 'node:events'
-import { readFileSync } from 'node:fs'
-import { chmod, mkdir, mkdtemp, readFile, realpath, rm, symlink, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { execFile, spawnSync } from 'node:child_process'
+import { mkdir, symlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import type { DemoFile } from '../../src/bin/demo.ts'
-import { eventually } from '../processes.ts'
+import { newcomer, PROJECT, README, type Newcomer } from './newcomer.ts'
 
 /** README's clients in every language, run as they stand there. */
 
-const PROJECT = join(import.meta.dirname, '../..')
-const CHAPTER = readFileSync(join(PROJECT, 'README.md'), 'utf8').split('\n## Clients\n')[1]!.split('\n## ')[0]!
+const CHAPTER = README.split('\n## Clients\n')[1]!.split('\n## ')[0]!
 const block = (language: string): string => new RegExp(`\`\`\`${language}\\n([\\s\\S]*?)\`\`\``).exec(CHAPTER)![1]!
 const run = promisify(execFile)
 
+let house: Newcomer
 let home: string
-let wishWall: ChildProcess
 let env: Record<string, string>
 
 beforeAll(async () => {
-  home = await realpath(await mkdtemp(join(tmpdir(), 'wish-wall-readme-')))
-  await chmod(home, 0o755) // for the user that PostgreSQL runs as when we are root
-  wishWall = spawn(process.execPath, [join(PROJECT, 'dist/bin/wish-wall.js'), 'start'], {
-    env: { PATH: process.env.PATH, PORT: '0', WISHWALL_DATA: join(home, 'data') }, stdio: ['ignore', 'pipe', 'inherit'],
-  })
-  let output = ''
-  wishWall.stdout!.on('data', (chunk: Buffer) => { output += chunk.toString() })
-  await eventually(async () => {
-    if (wishWall.exitCode !== null) throw new Error(`it ended:\n${output}`)
-    return output.includes('Ctrl-C') // the last line of the banner
-  }, 60_000)
-  const { baseUrl, clients: [client] } = JSON.parse(await readFile(join(home, 'data/demo.json'), 'utf8')) as DemoFile
+  house = await newcomer()
+  const { demo: { baseUrl, clients: [client] } } = house
+  home = house.home
   env = { PATH: process.env.PATH!, HOME: process.env.HOME ?? home, BASE: baseUrl, CLIENT_ID: client!.clientId, CLIENT_SECRET: client!.clientSecret }
   await mkdir(join(home, 'node_modules/@types'), { recursive: true })
   await symlink(PROJECT, join(home, 'node_modules/wish-wall'))
@@ -41,12 +27,7 @@ beforeAll(async () => {
   await writeFile(join(home, 'package.json'), '{"type":"module"}')
 }, 90_000)
 
-afterAll(async () => {
-  const ended = once(wishWall, 'exit')
-  wishWall.kill('SIGINT')
-  await ended
-  await rm(home, { recursive: true, force: true })
-})
+afterAll(() => house.leave())
 
 const FILED = /^WX\d{8}-\d{6} filed\n?$/
 const isHere = (command: string, ...args: string[]) => spawnSync(command, args).status === 0

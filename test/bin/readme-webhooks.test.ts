@@ -1,45 +1,26 @@
-import { spawn, type ChildProcess } from 'node:child_process'
+import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { readFileSync } from 'node:fs'
-import { chmod, mkdtemp, readFile, realpath, rm, symlink, writeFile } from 'node:fs/promises'
+import { symlink, writeFile } from 'node:fs/promises'
 import { createServer, type AddressInfo } from 'node:net'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import type { DemoFile } from '../../src/bin/demo.ts'
-import { eventually } from '../processes.ts'
+import { newcomer, PROJECT, README, type Newcomer } from './newcomer.ts'
 
 /** README's receiver and its twin, run as they stand there. */
 
-const PROJECT = join(import.meta.dirname, '../..')
-const CHAPTER = readFileSync(join(PROJECT, 'README.md'), 'utf8').split('\n## Webhooks')[1]!.split('\n## ')[0]!
+const CHAPTER = README.split('\n## Webhooks')[1]!.split('\n## ')[0]!
 const block = (language: string, index = 0): string => [...CHAPTER.matchAll(new RegExp(`\`\`\`${language}\\n([\\s\\S]*?)\`\`\``, 'g'))][index]![1]!
 
+let house: Newcomer
 let home: string
-let wishWall: ChildProcess
 let base: string
 
 beforeAll(async () => {
-  home = await realpath(await mkdtemp(join(tmpdir(), 'wish-wall-readme-')))
-  await chmod(home, 0o755) // for the user that PostgreSQL runs as when we are root
-  wishWall = spawn(process.execPath, [join(PROJECT, 'dist/bin/wish-wall.js'), 'start'], {
-    env: { PATH: process.env.PATH, PORT: '0', WISHWALL_DATA: join(home, 'data'), WISHWALL_ALLOW_LOOPBACK_WEBHOOKS: 'true' }, stdio: ['ignore', 'pipe', 'inherit'],
-  })
-  let output = ''
-  wishWall.stdout!.on('data', (chunk: Buffer) => { output += chunk.toString() })
-  await eventually(async () => {
-    if (wishWall.exitCode !== null) throw new Error(`it ended:\n${output}`)
-    return output.includes('Ctrl-C') // the last line of the banner
-  }, 60_000)
-  base = (JSON.parse(await readFile(join(home, 'data/demo.json'), 'utf8')) as DemoFile).baseUrl
+  house = await newcomer({ WISHWALL_ALLOW_LOOPBACK_WEBHOOKS: 'true' })
+  home = house.home
+  base = house.demo.baseUrl
 }, 90_000)
-
-afterAll(async () => {
-  const ended = once(wishWall, 'exit')
-  wishWall.kill('SIGINT')
-  await ended
-  await rm(home, { recursive: true, force: true })
-})
+afterAll(() => house.leave())
 
 test('receiver and poller hear the same, and openssl tells a message of ours from another', { timeout: 60_000 }, async () => {
   const files = [0, 1].map((index) => block('js', index))

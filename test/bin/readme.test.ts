@@ -1,17 +1,13 @@
-import { spawn, type ChildProcess } from 'node:child_process'
+import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { readdirSync, readFileSync } from 'node:fs'
-import { chmod, mkdtemp, readFile, realpath, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import type { DemoFile } from '../../src/bin/demo.ts'
 import { isCallable, VERB_NAMES } from '../../src/domain/machine.ts'
 import { holdToItsDocument } from '../held-answers.ts'
-import { call, eventually } from '../processes.ts'
+import { call } from '../processes.ts'
+import { newcomer, PROJECT, README, type Newcomer } from './newcomer.ts'
 
-const PROJECT = join(import.meta.dirname, '../..')
-const README = readFileSync(join(PROJECT, 'README.md'), 'utf8')
 const chapter = (title: string): string => README.split(`\n${title}\n`)[1]!.split(/\n##+ /)[0]!
 
 /** What stands in `…` in a column of the tables in a text. */
@@ -41,32 +37,17 @@ describe('what README says of the code', () => {
 })
 
 describe('the walk', { timeout: 120_000 }, () => {
+  let house: Newcomer
   let home: string
-  let wishWall: ChildProcess
   let base: string
 
   beforeAll(async () => {
-    home = await realpath(await mkdtemp(join(tmpdir(), 'wish-wall-readme-')))
-    await chmod(home, 0o755) // for the user that PostgreSQL runs as when we are root
-    wishWall = spawn(process.execPath, [join(PROJECT, 'dist/bin/wish-wall.js'), 'start'], {
-      env: { PATH: process.env.PATH, PORT: '0', WISHWALL_DATA: join(home, 'data') }, stdio: ['ignore', 'pipe', 'inherit'],
-    })
-    let output = ''
-    wishWall.stdout!.on('data', (chunk: Buffer) => { output += chunk.toString() })
-    await eventually(async () => {
-      if (wishWall.exitCode !== null) throw new Error(`it ended:\n${output}`)
-      return output.includes('Ctrl-C') // the last line of the banner
-    }, 60_000)
-    base = (JSON.parse(await readFile(join(home, 'data/demo.json'), 'utf8')) as DemoFile).baseUrl
+    house = await newcomer()
+    home = house.home
+    base = house.demo.baseUrl
     holdToItsDocument(base)
   }, 90_000)
-
-  afterAll(async () => {
-    const ended = once(wishWall, 'exit')
-    wishWall.kill('SIGINT')
-    await ended
-    await rm(home, { recursive: true, force: true })
-  })
+  afterAll(() => house.leave())
 
   test('leads where it says when it is pasted as it stands', async () => {
     const { code, output, errors } = await pasted(/```bash\n([\s\S]*?)```/.exec(chapter('## A walk'))![1]!)
@@ -129,7 +110,7 @@ describe('the walk', { timeout: 120_000 }, () => {
   }
 
   async function tokenOf(role: string): Promise<string> {
-    const { people } = JSON.parse(await readFile(join(home, 'data/demo.json'), 'utf8')) as DemoFile
+    const { people } = house.demo
     const { login, password } = people.find(({ duties }) => duties.some((duty) => duty.role === role))!
     const answer = await fetch(`${base}/oauth/token`, { method: 'POST', body: new URLSearchParams({ grant_type: 'password', username: login, password }) })
     return ((await answer.json()) as { access_token: string }).access_token

@@ -141,12 +141,19 @@ describe('requests', () => {
   })
 })
 
-test('a project of its own imports it, compiles and runs', { timeout: 120_000 }, async () => {
+test('a project of its own installs the package, imports it, compiles and runs', { timeout: 120_000 }, async () => {
   const project = join(import.meta.dirname, '../..')
   const home = await mkdtemp(join(tmpdir(), 'wish-wall-client-'))
   close.push(() => rm(home, { recursive: true, force: true }))
-  await mkdir(join(home, 'node_modules'))
-  await symlink(project, join(home, 'node_modules/wish-wall'))
+  // As `npm install wish-wall-0.1.0.tgz` unpacks it; of what it depends on, the client has need of openapi-fetch alone.
+  const run = promisify(execFile)
+  await mkdir(join(home, 'node_modules/wish-wall'), { recursive: true })
+  const { stdout: packed } = await run('npm', ['pack', '--ignore-scripts', '--json', '--pack-destination', home], { cwd: project, maxBuffer: 1 << 26 })
+  const [{ filename, files }] = JSON.parse(packed) as [{ filename: string; files: { path: string }[] }]
+  expect(files.map(({ path }) => path)).toEqual(expect.arrayContaining(['dist/bin/wish-wall.js', 'dist/client/index.d.ts', 'openapi/openapi.json', 'prisma/migrations/20261121000001_tables/migration.sql', 'README.md', 'LICENSE']))
+  expect(files.filter(({ path }) => /^(src|test|\.ci|\.data)\//.test(path))).toEqual([])
+  await run('tar', ['xzf', join(home, filename), '--strip-components=1', '-C', join(home, 'node_modules/wish-wall')])
+  for (const name of ['openapi-fetch', 'openapi-typescript-helpers']) await symlink(join(project, 'node_modules', name), join(home, 'node_modules', name))
   await writeFile(join(home, 'package.json'), '{"type":"module"}')
   await writeFile(join(home, 'tsconfig.json'), JSON.stringify({ compilerOptions: { strict: true, module: 'nodenext', target: 'es2023', lib: ['es2023', 'dom'], types: [] }, files: ['file.ts'] }))
   await writeFile(join(home, 'file.ts'), `
@@ -160,7 +167,6 @@ test('a project of its own imports it, compiles and runs', { timeout: 120_000 },
     void (() => wall.POST('/v1/requests', { body: { item: 'companionship', node: 'U' } }))
     console.log(problem?.code ?? data?.state)
   `)
-  const run = promisify(execFile)
   const tsc = join(project, 'node_modules/typescript/bin/tsc')
   const compiled = await run(process.execPath, [tsc, '-p', '.'], { cwd: home }).catch((error: { stdout: string }) => error)
   expect(compiled.stdout).toBe('')

@@ -2,11 +2,12 @@ import { describe, expect, test } from 'vitest'
 import { SYSTEM } from '../../src/domain/actor.ts'
 import { addWorkingMinutes, due, endOfNextWorkday } from '../../src/domain/calendar.ts'
 import { decide } from '../../src/domain/decide.ts'
+import type { Limit } from '../../src/domain/limit.ts'
 import type { Step } from '../../src/domain/machine.ts'
 import { DEFAULT_POLICY } from '../../src/domain/policy.ts'
 import type { Decision, DeadlineRow, Facts, Rung } from '../../src/domain/request.ts'
 import { tick } from '../../src/domain/tick.ts'
-import { at, CALENDAR, DAY, FILER, FIRM, INPUT, LADDER, later, member, MONDAY, next, STAFF, WORKER } from './stage.ts'
+import { at, CALENDAR, DAY, FILER, FIRM, INPUT, LADDER, later, member, MONDAY, next, STAFF, uuid, WORKER } from './stage.ts'
 
 const { limits } = DEFAULT_POLICY
 const deadline = (facts: Facts, step: Step): DeadlineRow => facts.deadlines.find((row) => row.step === step)!
@@ -60,6 +61,16 @@ describe('the deadlines', () => {
     const again = deadline(next(later(returned, 2 * DAY), 'resubmit', FILER), 'complete')
     expect(again).toMatchObject({ stoodAt: null, originalDueAt: before.originalDueAt, dueAt: due(CALENDAR, before.dueAt, '2wd').dueAt })
     expect(again.nextAt).not.toBeNull()
+  })
+
+  test.each<[Limit, Limit]>([['3wd', '2wd'], ['20wd', '2wd'], ['30d', '2d'], ['72h', '48h']])('of the whole work keeps the time it stood when other rules give it %s', (limit, stood) => {
+    const facts = next(later(at.returned(), 2 * DAY), 'resubmit', FILER)
+    const amended = {
+      item: facts.item, policy: { ...DEFAULT_POLICY, limits: { ...limits, complete: limit } }, policyId: uuid(), node: facts.node, nodePath: facts.nodePath, nodeLevel: 'unit', compound: facts.compound,
+    }
+    const row = deadline(decide('accept', { ...facts, amended }, {}, STAFF).after, 'complete')
+    expect(row.dueAt).toEqual(due(CALENDAR, due(CALENDAR, MONDAY, limit).dueAt, stood).dueAt)
+    expect(row).toMatchObject({ openedAt: MONDAY, originalDueAt: due(CALENDAR, MONDAY, limits.complete).dueAt, policyId: amended.policyId })
   })
 
   test('that stands is closed with the request', () => {

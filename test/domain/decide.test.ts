@@ -41,7 +41,7 @@ const SITUATIONS: Record<string, Facts> = {
   parked: next(next(at.accepted(), 'ask-park', STAFF), 'grant-park', person({ duties: [duty(['approve'], 'S/')] })),
   merged: decide('merge', { ...at.accepted(), lead: LEAD }, INPUT.merge, STAFF).after,
   completed: at.completed(), 'completed, impossible': next(at.signed(), 'complete', WORKER, { result: 'impossible' }),
-  closed: at.closed(), 'closed, rated': next(at.completed(), 'rate', FILER), 'closed long ago': later(at.closed(), 30 * DAY),
+  closed: at.closed(), 'closed, rated': next(at.completed(), 'rate', FILER), 'closed, rated once more': next(next(at.completed(), 'rate', FILER), 'rate', FILER), 'closed long ago': later(at.closed(), 30 * DAY),
   'closed, to be excluded': next(at.closed(), 'ask-exclusion', WORKER),
   withdrawn: at.withdrawn(),
 }
@@ -99,6 +99,7 @@ const ROLES: Role[] = [
 function refused(verb: Transition, { name, actor }: Role, { request, assignments, pending, cos, asks, handlers, deadlines, item, policy, calendar, now, isLead }: Facts): ProblemCode | undefined {
   const open = (kind: AskKind) => asks.some((ask) => ask.kind === kind && ask.status === 'open')
   const kindOf = verb.split('-')[1] as AskKind
+  const late = deadlines.some(({ step, dueAt }) => step === 'complete' && dueAt <= now)
   const didIt = name === 'caller who did the work' && handlers.length > 0
   // Of those who approve here, one stands above the worker's and the staff's own places; the others do not.
   const above = (path: string) => name === 'approve here' && path.length > CHIEF.duties[0]!.path.length
@@ -114,13 +115,13 @@ function refused(verb: Transition, { name, actor }: Role, { request, assignments
       return request.slotsTaken >= request.slots ? 'slots-taken' : name.startsWith('assignee') || name === 'claimer who waits' ? 'already-claimed' : undefined
     case 'confirm-claim': case 'decline-claim': return pending.length === 0 ? 'not-claimed' : undefined
     case 'start': return assignments.length === 0 ? 'not-claimed' : undefined
-    case 'release': return name === 'assignee, claimed' || name === 'claimer who waits' ? undefined : 'not-claimed'
+    case 'release': return name !== 'assignee, claimed' && name !== 'claimer who waits' ? 'not-claimed' : request.papersOut > 0 ? 'papers-out' : undefined
     case 'assign': return name === 'assignee through an organisation' ? undefined : 'not-an-organisation'
     case 'ask-return': return request.locked ? 'locked' : name === 'assignee, claimed' ? 'claimed-not-dispatched' : open('return') ? 'already-asked' : undefined
     case 'grant-return': case 'deny-return': return open('return') ? undefined : 'not-asked'
     case 'adjudicate': return !open('return') ? 'not-asked' : above(request.path) ? 'adjudication-early' : 'level-too-low'
-    case 'ask-extension': return deadlines.find(({ step }) => step === 'complete')!.dueAt <= now ? 'too-late' : open('extension') ? 'already-asked' : undefined
-    case 'ask-park': case 'ask-exclusion': return open(kindOf) ? 'already-asked' : undefined
+    case 'ask-extension': return late ? 'too-late' : open('extension') ? 'already-asked' : undefined
+    case 'ask-park': case 'ask-exclusion': return late ? 'too-late' : open(kindOf) ? 'already-asked' : undefined
     case 'grant-extension': case 'deny-extension': case 'grant-park': case 'deny-park': case 'grant-exclusion': case 'deny-exclusion':
       return !open(kindOf) ? 'not-asked' : above(asks.find(({ status }) => status === 'open')!.path) ? undefined : 'level-too-low'
     case 'respond': return deadlines.some(({ step }) => step === 'respond') ? undefined : 'already-responded'
@@ -139,7 +140,7 @@ function refused(verb: Transition, { name, actor }: Role, { request, assignments
     case 'rate':
       if (request.confirmed === false) return 'not-confirmed'
       if (request.state !== 'closed') return undefined
-      return request.ratedAt ? 'already-rated' : now > due(calendar, request.closedAt!, policy.limits.close).dueAt ? 'window-over' : undefined
+      return request.ratedAt && request.ratedAt > request.closedAt! ? 'already-rated' : now > due(calendar, request.closedAt!, policy.limits.close).dueAt ? 'window-over' : undefined
     default: return undefined
   }
 }
@@ -150,7 +151,10 @@ type Expected = { code: ProblemCode } | { to: readonly State[] }
 function oracle(verb: Transition, role: Role, facts: Facts): Expected {
   const relations = facts.wall && role.atWall ? [...role.relations, role.atWall] : role.relations
   const mine = verbOf(verb).edges.filter((edge) => relations.some((relation) => edge.by.includes(relation)))
-  if (mine.length === 0) return { code: 'forbidden' }
+  const { state } = facts.request
+  // Whose work it was is told how things stand.
+  const behind = role.relations.includes('handler') && verbOf(verb).edges.some(({ by, from }) => (by as readonly Relation[]).includes('assignee') && !(from as readonly State[]).includes(state))
+  if (mine.length === 0) return { code: behind ? 'transition-refused' : 'forbidden' }
   const here = mine.find((edge) => edge.from.includes(facts.request.state))
   if (!here) return { code: 'transition-refused' }
   const code = refused(verb, role, facts)

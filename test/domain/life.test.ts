@@ -5,7 +5,9 @@ import { due } from '../../src/domain/calendar.ts'
 import { allowed, decide } from '../../src/domain/decide.ts'
 import { withFamily } from '../../src/domain/family.ts'
 import { decideFiling } from '../../src/domain/filing.ts'
+import { waitsFor } from '../../src/domain/late.ts'
 import type { Step, Transition } from '../../src/domain/machine.ts'
+import { todoOf, toldOf } from '../../src/domain/notice.ts'
 import { DEFAULT_POLICY, type Policy } from '../../src/domain/policy.ts'
 import type { DeadlineRow, Decision, EventRow, Facts, Target } from '../../src/domain/request.ts'
 import { tick } from '../../src/domain/tick.ts'
@@ -81,6 +83,37 @@ describe('退单', () => {
     expect(deadline(reassigned.after, 'complete')).toEqual(deadline(last, 'complete'))
   })
 
+  test('that comes to 终审 waits for those above: they are told, they are late, and the time is theirs', () => {
+    const again = (times: number) => does(denied(times), 'ask-return', WORKER)
+    const [still, last] = [again(DEFAULT_POLICY.returnsMax - 1), again(DEFAULT_POLICY.returnsMax)]
+    expect([still, last].map(({ events: [event] }) => toldOf('ask-return', event!.data))).toEqual([['dispatch'], ['approve']])
+    expect(todoOf('ask-return', 'approve', {})).toBe('请终审退单申请')
+    expect([still, last].map(({ after }) => waitsFor(after, deadline(after, 'answer')!))).toEqual(['dispatch', 'approve'])
+    const cut = [still, last].map(({ after, events }) => spans([...events], later(after, MINUTE).now).at(-1)?.waitsFor)
+    expect(cut).toEqual(['dispatch', 'approve'])
+    const answer = deadline(last.after, 'answer')!
+    const reminded = tick({ ...last.after, now: answer.nextAt!, due: { deadline: answer, ladder: LADDER, late: [] } })
+    expect(reminded.events[0]).toMatchObject({ verb: 'remind', data: { step: 'answer', tell: ['approve'], final: true } })
+  })
+
+  test('leaves an ask that stands to those who answer it, and takes with it one that has lapsed', () => {
+    const events: EventRow[] = []
+    let facts = at.accepted()
+    const waits = (verb: Transition, actor: Actor, input: object = INPUT[verb], given: Partial<Facts> = {}) => {
+      const decision = decide(verb, { ...named(facts), ...given }, input as never, actor)
+      events.push(...decision.events)
+      facts = later(decision.after, MINUTE)
+      return spans(events, facts.now).at(-1)!.waitsFor
+    }
+    // on the wall 挂账 is still to be answered; dispatched it is not asked any more
+    expect([waits('ask-park', STAFF), waits('place', STAFF), waits('dispatch', STAFF)]).toEqual(['approve', 'approve', 'assignee'])
+    expect([waits('ask-extension', WORKER), waits('sign', WORKER)]).toEqual(['approve', 'approve'])
+    for (let k = 0; k < DEFAULT_POLICY.returnsMax; k++) expect([waits('ask-return', WORKER), waits('deny-return', STAFF)]).toEqual(['dispatch', 'approve'])
+    // whom 终审 gives it to has asked for nothing
+    expect([waits('ask-return', WORKER), waits('adjudicate', CHIEF, { decision: 'reassign', to: 'F' }, { target: firm })]).toEqual(['approve', 'assignee'])
+    expect(facts.asks.filter(({ status }) => status === 'open')).toEqual([])
+  })
+
   test('lapses when the work goes to another by itself', () => {
     const moved = decide('redispatch', { ...asked(), target: firm }, INPUT.redispatch, STAFF)
     expect(moved).toMatchObject({ asks: [{ kind: 'return', status: 'lapsed' }] })
@@ -128,13 +161,23 @@ describe('延期', () => {
     expect(deadline(granted.after, 'complete')).toMatchObject({ dueAt: until(facts, 5), originalDueAt: clock.originalDueAt, rungPath: null })
   })
 
+  test('into a year that is not published is provisional, and says by how much it was asked for', () => {
+    const asked = next(at.signed(), 'ask-extension', WORKER, { limit: '30wd' })
+    expect(does(at.signed(), 'ask-extension', WORKER, { limit: '30wd', reason: '§' }).events[0]!.data).toMatchObject({ limit: '30wd' })
+    expect(deadline(does(asked, 'grant-extension', CHIEF).after, 'complete')).toMatchObject({ provisional: true })
+    const soon = next(at.signed(), 'ask-extension', WORKER, { limit: '3wd' })
+    expect(deadline(does(soon, 'grant-extension', CHIEF).after, 'complete')).toMatchObject({ provisional: false })
+  })
+
   test('is never shorter, limited in number, and not granted by silence', () => {
     const facts = at.signed()
     expect(code(() => does(facts, 'ask-extension', WORKER, { until: until(facts, -1), reason: '§' }))).toBe('validation-failed')
+    for (const slip of ['2062-12-01', '2199-12-31']) expect(code(() => does(facts, 'ask-extension', WORKER, { until: new Date(slip), reason: '§' }))).toBe('validation-failed')
     let again = facts
     for (let k = 0; k < DEFAULT_POLICY.extensionsMax; k++) again = next(next(again, 'ask-extension', WORKER, { limit: '1wd' }), 'grant-extension', CHIEF)
     expect(may(again, 'ask-extension', WORKER)).toBe('limit-reached')
     const asked = next(facts, 'ask-extension', WORKER)
+    expect(code(() => does(asked, 'grant-extension', CHIEF, { until: new Date('2199-12-31') }))).toBe('validation-failed')
     const answer = deadline(asked, 'answer')!
     const silent = tick({ ...asked, now: new Date(answer.dueAt.getTime() + 1), due: { deadline: { ...answer, mark: 99 }, ladder: LADDER, late: [] } })
     expect(silent).toMatchObject({ verb: 'escalate', asks: [], after: { asks: [{ status: 'open' }] } })
@@ -170,6 +213,17 @@ describe('挂账', () => {
     expect(swept).toMatchObject({ verb: 'unpark', request: { state: 'accepted' }, events: [{ actorKind: 'system' }] })
   })
 
+  test('is asked before expiry and not one second after, as 剔除 is while the work goes on; answered also later', () => {
+    const facts = at.signed()
+    const { dueAt } = deadline(facts, 'complete')!
+    const when = (verb: 'ask-park' | 'ask-exclusion', ms: number) =>
+      code(() => does({ ...facts, now: new Date(dueAt.getTime() + ms) }, verb, WORKER, verb === 'ask-park' ? { limit: '5d', reason: '§' } : INPUT[verb]))
+    expect((['ask-park', 'ask-exclusion'] as const).flatMap((verb) => [when(verb, -1000), when(verb, 0), when(verb, 1000)])).toEqual(['done', 'too-late', 'too-late', 'done', 'too-late', 'too-late'])
+    const asked = next(next(facts, 'ask-exclusion', WORKER), 'ask-park', WORKER, { until: new Date(dueAt.getTime() + 9 * DAY) })
+    const late = { ...asked, now: new Date(dueAt.getTime() + DAY) }
+    expect([may(late, 'grant-exclusion', CHIEF), may(late, 'grant-park', CHIEF)]).toEqual(['done', 'done'])
+  })
+
   test('is reviewed in the future, and not later than the policy says', () => {
     const facts = at.accepted()
     const park = (at: Date) => code(() => does(facts, 'ask-park', STAFF, { until: at, reason: '§' }))
@@ -184,6 +238,7 @@ describe('剔除', () => {
     expect(deadline(asked, 'answer')).toBeDefined()
     const granted = does(asked, 'grant-exclusion', CHIEF)
     expect(granted.request).toMatchObject({ state: 'closed', excluded: true, closedAt: closed.request.closedAt })
+    expect(toldOf('grant-exclusion', {})).toContain('filer')
     expect(may(granted.after, 'ask-exclusion', WORKER)).toBe('already-excluded')
   })
 })
@@ -196,6 +251,7 @@ describe('并案', () => {
     const [child, taken, ...more] = withFamily(merged(), { ...at.accepted(), lead }) as [Decision, Decision]
     expect(more).toEqual([])
     expect(child).toMatchObject({ request: { state: 'merged', leadId: lead.request.id } })
+    expect(merged(at.filed()).request.firstContactId, 'taken up by who merged it').toBe(STAFF.id)
     expect(taken).toMatchObject({ verb: 'absorb', expects: lead.request.version, request: { id: lead.request.id, state: lead.request.state, version: lead.request.version + 1 }, events: [{ data: { merged: [child.request.id] } }] })
     expect(child.after.deadlines.map(({ step }) => step)).toEqual(['complete'])
     const back = next(later(child.after, DAY), 'unmerge', STAFF)
@@ -257,6 +313,8 @@ describe('办结', () => {
   test('of what takes a proof takes one', () => {
     const facts = { ...at.signed(), item: { ...at.signed().item, proof: true } }
     expect(code(() => does(facts, 'complete', WORKER))).toBe('validation-failed')
+    const onTheSpot = (given: object) => code(() => decideFiling({ ...filing(), item: facts.item }, { ...FILED, resolvedOnSpot: { outcome: '§' }, ...given }, STAFF))
+    expect([onTheSpot({}), onTheSpot({ attachments: [uuid()] })]).toEqual(['validation-failed', 'done'])
     const photo = uuid()
     expect(does(facts, 'complete', WORKER, { ...INPUT.complete, attachments: [photo] }).attachments).toEqual([{ requestId: facts.request.id, seq: facts.request.version + 1, id: photo }])
   })
@@ -314,7 +372,11 @@ describe('催办、督办、上报', () => {
     expect(raised).toMatchObject({ request: { state: 'open', responsibleNodeId: raisedTo.node.id, path: 'S/C/', nodeId: open.request.nodeId }, after: { wall: { scopePath: 'S/C/' }, responsibleLevel: 'community' }, events: [{ path: 'S/C/' }] })
     expect(raised.texts).toMatchObject([{ field: 'reason' }])
     expect([sight(local, raised.after), may(raised.after, 'raise', local)]).toEqual(['full', 'forbidden'])
+    expect(decide('raise', { ...open, wall: { ...open.wall!, scopePath: 'S/' }, raisedTo }, INPUT.raise, local).after.wall).toMatchObject({ scopePath: 'S/' })
     const elsewhere = { ...raisedTo, path: 'S/C2/' }
+    const outside = decide('raise', { ...open, raisedTo: { ...elsewhere, organisationId: FIRM } }, INPUT.raise, STAFF)
+    expect(outside).toMatchObject({ request: { path: 'S/C2/' }, after: { wall: { scopePath: 'S/C2/' } }, events: [{ data: { organisation: FIRM } }] })
+    expect(['S/C/P/B/U1/', 'S/C/P/B/U1/R/'].map((path) => code(() => decide('raise', { ...at.open(), raisedTo: { ...raisedTo, path, organisationId: FIRM } }, INPUT.raise, STAFF)))).toEqual(['validation-failed', 'validation-failed'])
     expect(code(() => decide('raise', { ...at.open(), raisedTo: elsewhere }, INPUT.raise, STAFF))).toBe('validation-failed')
     expect(decide('raise', { ...at.open(), raisedTo: { ...elsewhere, organisationId: uuid() } }, INPUT.raise, STAFF).request.path).toBe('S/C2/')
     expect(code(() => decide('raise', at.open(), INPUT.raise, STAFF))).toBe('no-level-above')
@@ -351,6 +413,10 @@ describe('several hands', () => {
     const sent = decide('assign', { ...dispatched, target: { personId: goes.id, organisationId: null, path: 'S/C/X/', level: null } }, INPUT.assign, AGENT)
     expect(sent.after.assignments).toMatchObject([{ organisationId: FIRM, memberId: goes.id }])
     expect([may(dispatched, 'sign', goes), may(sent.after, 'sign', goes), may(at.dispatched(), 'assign', WORKER)]).toEqual(['forbidden', 'done', 'not-an-organisation'])
+    // to fulfil his own wish nobody is sent; what is dispatched may be mended by whoever reported it
+    const sends = (facts: Facts, personId: string) => code(() => decide('assign', { ...facts, target: { personId, organisationId: null, path: 'S/C/X/', level: null } }, INPUT.assign, AGENT))
+    const claimed = decide('claim', { ...at.open(), claimer: { ...firm, kinds: ['enterprise'] } }, { organisation: 'F' }, AGENT).after
+    expect([sends(claimed, FILER.id), sends(claimed, BENEFICIARY.id), sends(claimed, goes.id), sends(dispatched, FILER.id)]).toEqual(['own-wish', 'own-wish', 'done', 'done'])
   })
 
   test('quantities fill the wish together, and it may begin before it is full', () => {
@@ -459,6 +525,11 @@ describe('kinds', () => {
     const back = next(facts, 'record', WORKER, { beneficiaries: undefined, papers: [{ paper: 'id_card', direction: 'returned' }, { paper: 'form', direction: 'returned', count: 2 }] })
     expect(may(back, 'complete', WORKER)).toBe('done')
     expect(code(() => does(back, 'record', WORKER, { papers: [{ paper: 'form', direction: 'returned' }] }))).toBe('validation-failed')
+    expect(does(at.signed({ kind: 'errand' }), 'record', WORKER, { authorisation: 'paper' }).events[0]!.data).toEqual({ authorisation: 'paper' })
+    expect(code(() => does(at.signed(), 'record', WORKER, { authorisation: 'paper' }))).toBe('validation-failed')
+    const ann = member()
+    const held = next(at.claimed(ann, { kind: 'errand' }), 'record', ann, { beneficiaries: undefined, papers: [{ paper: 'id_card', direction: 'received' }] })
+    expect([may(at.claimed(ann), 'release', ann), may(held, 'release', ann)]).toEqual(['done', 'papers-out'])
     expect(code(() => does(at.signed(), 'record', WORKER, { trip: true }))).toBe('validation-failed')
   })
 
@@ -544,6 +615,10 @@ describe('what strangers found', () => {
     const locked = { ...at.dispatched(), request: { ...at.dispatched().request, locked: true } }
     const local = person({ duties: [duty(['dispatch', 'approve'], locked.request.path)] })
     expect([may(locked, 'redispatch', local), may(locked, 'redispatch', CHIEF)]).toEqual(['locked', 'done'])
+    // nor by letting it rest, which takes the work away as well
+    const working = { ...at.signed(), request: { ...at.signed().request, locked: true } }
+    const rests = (actor: Actor) => code(() => does(working, 'deliberate', actor, { decision: 'continue', minutes: '§', until: new Date(working.now.getTime() + 5 * DAY) }))
+    expect([rests(local), rests(CHIEF), may(working, 'deliberate', local)]).toEqual(['locked', 'done', 'done'])
   })
 
   test('every conflict says how things stand', () => {
@@ -564,6 +639,22 @@ describe('what strangers found', () => {
     const guardian = uuid()
     const guarded = { ...minor, request: { ...minor.request, guardianId: guardian } }
     expect(code(() => does(guarded, 'consent', FILER, { ...INPUT.consent, by: 'guardian' }))).toBe('forbidden')
+  })
+
+  test('who has done the work is told that it is done, and a stranger that it is not his', () => {
+    const done = at.completed()
+    const refusal = (actor: Actor) => {
+      try {
+        return does(done, 'complete', actor)
+      } catch (error) {
+        return error
+      }
+    }
+    expect(refusal(WORKER)).toMatchObject({ code: 'transition-refused', facts: { state: 'completed', allowed: allowed(WORKER, done) } })
+    expect([may(done, 'respond', WORKER), may(done, 'complete', FILER), may(done, 'complete', STAFF), may(done, 'accept', WORKER)]).toEqual(['transition-refused', 'forbidden', 'forbidden', 'forbidden'])
+    // in a second cycle, with another, it is not his any more
+    const again = decide('dispatch', { ...next(done, 'rate', FILER, { solved: 'unsolved' }), target: firm }, INPUT.dispatch, STAFF).after
+    expect([may(again, 'sign', WORKER), may(again, 'complete', WORKER)]).toEqual(['forbidden', 'transition-refused'])
   })
 
   test('who did the work does not say how well it was done', () => {

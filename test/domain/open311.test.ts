@@ -1,13 +1,13 @@
 import { describe, expect, test } from 'vitest'
 import { formSchema } from '../../src/domain/form.ts'
 import { STATE_NAMES, VERBS, type State } from '../../src/domain/machine.ts'
-import { answersFrom, attributesOf, mediaApart, pathInWords, statesOf, statusOf, titleOf, updateFrom, withMedia } from '../../src/domain/open311.ts'
+import { answersFrom, attributesOf, mediaApart, pathInWords, shortened, statesOf, statusOf, titleOf, updateFrom, withMedia } from '../../src/domain/open311.ts'
 
 const form = formSchema.parse({
   type: 'object', additionalProperties: false, required: ['use', 'copies'],
   properties: {
     use: { type: 'string', title: '用途', oneOf: [{ const: 'work', title: '就业' }, { const: 'school', title: '入学' }] }, copies: { type: 'integer', title: '份数', description: '一式几份' },
-    note: { type: 'string', title: '备注' }, plate: { type: 'string', title: '车牌', maxLength: 10 }, at: { type: 'string', title: '时间', format: 'date-time' }, urgent: { type: 'boolean', title: '加急' },
+    note: { type: 'string', title: '备注' }, plate: { type: 'string', title: '车牌', maxLength: 10 }, at: { type: 'string', title: '时间', format: 'date-time' }, day: { type: 'string', title: '日期', format: 'date' }, urgent: { type: 'boolean', title: '加急' },
     papers: { type: 'array', title: '材料', uniqueItems: true, items: { type: 'string', oneOf: [{ const: 'id', title: '身份证' }] } },
   },
 })
@@ -19,8 +19,8 @@ test('every state is open or closed, and every one of them is found by it', () =
 
 test('a form is a service definition', () => {
   expect(attributesOf(form).map(({ code, datatype, required, order }) => [order, code, datatype, required])).toEqual([
-    [1, 'use', 'singlevaluelist', true], [2, 'copies', 'number', true], [3, 'note', 'text', false], [4, 'plate', 'string', false], [5, 'at', 'datetime', false], [6, 'urgent', 'singlevaluelist', false],
-    [7, 'papers', 'multivaluelist', false],
+    [1, 'use', 'singlevaluelist', true], [2, 'copies', 'number', true], [3, 'note', 'text', false], [4, 'plate', 'string', false], [5, 'at', 'datetime', false], [6, 'day', 'datetime', false],
+    [7, 'urgent', 'singlevaluelist', false], [8, 'papers', 'multivaluelist', false],
   ])
   expect(attributesOf(form)[0]).toMatchObject({ variable: true, description: '用途', datatype_description: null, values: [{ key: 'work', name: '就业' }, { key: 'school', name: '入学' }] })
 })
@@ -30,14 +30,29 @@ test('attributes become answers of the kind the form asks', () => {
     .toEqual({ use: 'work', copies: 2, urgent: true, papers: ['id'] })
   expect(answersFrom(form, { 'attribute[papers]': 'id', 'attribute[copies]': 'two', 'attribute[other]': 'y', 'attribute[__proto__]': 'z' })).toEqual({ papers: ['id'], copies: 'two', other: 'y', ['__proto__']: 'z' })
   expect(answersFrom(form, { description: 'x' })).toBeUndefined()
+  // As PHP writes lists; and a client that asks for a moment where a day is wanted.
+  expect(answersFrom(form, { 'attribute[papers][0]': 'id', 'attribute[papers][1]': 'deed', 'attribute[day]': '2026-11-22T09:00:00+08:00' })).toEqual({ papers: ['id', 'deed'], day: '2026-11-22' })
+  expect(answersFrom(form, { 'attribute[day]': 'tomorrow' })).toEqual({ day: 'tomorrow' })
 })
 
 test.each([
   ['路灯不亮。已经三天了', '路灯不亮'], ['\n\n 第二行\n', '第二行'], [undefined, '楼道灯维修'], ['', '楼道灯维修'], ['字'.repeat(50), `${'字'.repeat(39)}…`], ['a\u0007b', 'a b'],
 ])('the title of %j is %s', (description, title) => expect(titleOf(description, '楼道灯维修')).toBe(title))
 
+test('what is too long ends where a character does', () => {
+  expect(shortened('灯不亮', 3)).toBe('灯不亮')
+  expect(shortened('灯不亮了', 3)).toBe('灯不…')
+  expect(shortened('😀😀😀', 4)).toBe('😀…')
+})
+
 test('a link goes into the words and comes out again', () => {
-  for (const words of ['灯不亮', '两\n行', undefined]) expect(mediaApart(withMedia(words, 'https://example.cn/a.jpg')!)).toEqual({ words: words ?? null, media: 'https://example.cn/a.jpg' })
+  for (const words of ['灯不亮', '两\n行', undefined]) expect(mediaApart(withMedia(words, ['https://example.cn/a.jpg'], 100)!)).toEqual({ words: words ?? null, media: 'https://example.cn/a.jpg' })
+  expect(mediaApart(withMedia('灯不亮', ['https://example.cn/a.jpg', 'https://example.cn/b.jpg'], 100)!)).toEqual({ words: '灯不亮\n附图：https://example.cn/b.jpg', media: 'https://example.cn/a.jpg' })
+  // The words give way, not the link.
+  const long = withMedia('字'.repeat(100), ['https://example.cn/a.jpg'], 100)!
+  expect(long).toHaveLength(100)
+  expect(mediaApart(long)).toEqual({ words: expect.stringMatching(/^字{70,}…$/), media: 'https://example.cn/a.jpg' })
+  expect(withMedia('灯不亮', [], 2)).toBe('灯不亮')
   expect(mediaApart('没有图')).toEqual({ words: '没有图', media: null })
   expect(mediaApart(null)).toEqual({ words: null, media: null })
 })

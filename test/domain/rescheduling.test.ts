@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest'
 import { chainedCalendar, NOTHING_STATED } from '../../src/domain/calendar-chain.ts'
 import { DEFAULT_WEEK, due, endOfNextWorkday, type Calendar } from '../../src/domain/calendar.ts'
 import { later } from '../../src/domain/deadlines.ts'
-import type { Limit } from '../../src/domain/limit.ts'
+import type { Limit, LimitUnit } from '../../src/domain/limit.ts'
 import type { Step } from '../../src/domain/machine.ts'
 import { armed } from '../../src/domain/marks.ts'
 import { DEFAULT_POLICY, type Policy } from '../../src/domain/policy.ts'
@@ -115,6 +115,15 @@ describe('what has happened since the opening', () => {
     expect(shown(again({ ...row, dueAt: stood.dueAt }, { now: at('2026-12-31 12:00'), history })!.dueAt)).toBe('2027-01-07 18:00')
   })
 
+  test.each<[Limit, string]>([['5wd', '2027-01-06 18:00'], ['2400wm', '2027-01-06 17:00'], ['9d', '2027-01-08 10:00']])('of %s and carried into a year that is not out, it rests on that year', (limit, reached) => {
+    const from = at('2026-12-21 10:00')
+    const [stoodAt, now] = [at('2026-12-22 10:00'), at('2026-12-31 10:00')]
+    const row: DeadlineRow = { ...opened(limit, from), provisional: false }
+    expect(shown(row.dueAt)! < '2026-12-31').toBe(true)
+    const { dueAt, provisional } = later(row.dueAt, stoodAt, now, limit.replace(/\d+/, '') as LimitUnit, BEFORE)
+    expect([shown(dueAt), provisional]).toEqual([reached, true])
+  })
+
   test('while it stands the row stays without a next time', () => {
     const row: DeadlineRow = { ...opened('5wd', at('2026-12-28 10:00')), stoodAt: at('2026-12-29 10:00'), nextAt: null }
     const history = events(['return', 'filed', 'returned', '2026-12-29 10:00'])
@@ -131,6 +140,18 @@ describe('what has happened since the opening', () => {
     const parked = [...history, ...events(['grant-park', 'in_progress', 'parked', '2026-12-30 10:00'], ['unpark', 'parked', 'accepted', '2027-01-04 10:00']).map((event) => ({ ...event, seq: event.seq + 2 }))]
     const moved = later(until, at('2026-12-30 10:00'), at('2027-01-04 10:00'), 'wd', AFTER)
     expect(again({ ...row, dueAt: moved.dueAt }, { now: at('2027-01-04 11:00'), history: parked })).toBeUndefined()
+  })
+
+  test('an extension by so many workdays, granted as asked, is counted again; one to a day stays, and is settled', () => {
+    const row = opened('5wd', at('2026-12-18 10:00'))
+    const until = due(BEFORE, row.dueAt, '6wd').dueAt
+    expect([shown(row.dueAt), row.provisional, shown(until)]).toEqual(['2026-12-25 18:00', true, '2027-01-04 18:00'])
+    const history = (ask: object) => events(['ask-extension', 'in_progress', 'in_progress', '2026-12-22 10:00', ask], ['grant-extension', 'in_progress', 'in_progress', '2026-12-22 11:00', { asked: 2, until: until.toISOString() }])
+    const extended: DeadlineRow = { ...row, dueAt: until, provisional: true }
+    const moved = (ask: object) => again(extended, { now: at('2026-12-28 10:00'), history: history(ask) })!
+    const byLimit = moved({ limit: '6wd', until: until.toISOString() })
+    expect([shown(byLimit.dueAt), byLimit.provisional]).toEqual(['2027-01-05 18:00', false])
+    for (const ask of [{ until: until.toISOString() }, { limit: '3wd', until: at('2026-12-30 18:00').toISOString() }]) expect([shown(moved(ask).dueAt), moved(ask).provisional]).toEqual([shown(until), false])
   })
 
   test('a review is on its day, a co-handler has his own limit or the rules', () => {

@@ -145,6 +145,17 @@ describe('what the resident says', () => {
     expect(next(at.completed({ policy: { redoMax: 0 } }), 'rate', FILER, bad).request.state).toBe('closed')
   })
 
+  test('sends it back once also when it was reopened before: that was no redo', () => {
+    const [reopened, rejected] = [next(at.completed(), 'reopen', FILER), next(at.rejected(), 'reopen', person({ duties: [duty(['approve'], 'S/')] }))]
+    for (const facts of [reopened, rejected]) {
+      const redo = next(again(facts), 'rate', FILER, bad)
+      expect(redo.request).toMatchObject({ state: 'accepted', cycle: 3 })
+      expect(next(again(redo), 'rate', FILER, bad).request).toMatchObject({ state: 'closed', cycle: 3 })
+    }
+    const asked = next(again(next(at.completed(), 'rate', FILER, bad)), 'reopen', FILER)
+    expect(next(again(asked), 'rate', FILER, bad).request.state).toBe('closed')
+  })
+
   test.each([['unsolved', 'satisfied', 'accepted'], ['solved', 'dissatisfied', 'accepted'], ['partly', 'fairly', 'closed']] as const)('%s and %s leads to %s', (solved, satisfaction, state) => {
     expect(next(at.completed(), 'rate', BENEFICIARY, { solved, satisfaction }).request.state).toBe(state)
     expect(next(at.completed(), 'follow-up', CALLER, { solved, satisfaction }).request.state).toBe(state)
@@ -158,6 +169,14 @@ describe('what the resident says', () => {
     const { dueAt } = due(CALENDAR, closed.request.closedAt!, DEFAULT_POLICY.limits.close)
     expect(code(() => decide('rate', { ...closed, now: dueAt }, bad, FILER))).toBe('done')
     expect(code(() => decide('rate', { ...closed, now: new Date(dueAt.getTime() + 1) }, bad, FILER))).toBe('window-over')
+  })
+
+  test('can be said once more where it was closed by the first word, his own or the caller’s', () => {
+    for (const closed of [next(at.completed(), 'rate', FILER), next(at.completed(), 'follow-up', CALLER)]) {
+      const more = next(closed, 'rate', BENEFICIARY, bad)
+      expect(more.request).toMatchObject({ state: 'closed', solved: 'unsolved', satisfaction: 'dissatisfied', closedAt: closed.request.closedAt, ratedAt: closed.now })
+      expect(code(() => decide('rate', more, INPUT.rate, FILER))).toBe('already-rated')
+    }
   })
 
   test('can be said of each cycle: what was said of the first does not speak for the second', () => {

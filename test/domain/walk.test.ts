@@ -84,7 +84,7 @@ function body(verb: Transition, taste: number, { now }: Facts): object {
 }
 
 /** Faults of the input, not of the situation: the walk goes on. */
-const BAD_INPUT = ['validation-failed', 'target-unknown', 'not-mergeable', 'slots-taken', 'not-verified', 'own-ask']
+const BAD_INPUT = ['validation-failed', 'target-unknown', 'not-mergeable', 'slots-taken', 'not-verified', 'own-ask', 'own-wish', 'locked', 'adjudication-needed']
 
 const visits = new Map<string, number>()
 const visit = (what: string) => visits.set(what, (visits.get(what) ?? 0) + 1)
@@ -210,6 +210,10 @@ function check({ facts, events, deadlines, assignments, asks, consents, wall, co
 
   // 时间归属: cut into pieces that add up
   const cut = spans(events, facts.now)
+  const waiting = openAsks.filter(({ kind }) => kind !== 'exclusion')
+  const waitsNow = isFinal(request.state) ? 'nobody' : spans(events, new Date(facts.now.getTime() + MINUTE)).at(-1)!.waitsFor
+  if (waiting.length > 0) expect(['approve', 'dispatch'], where).toContain(waitsNow)
+  else expect(waitsNow, where).not.toBe('approve')
   expect(cut.every(({ from, to }, index) => from < to && (index === 0 || from >= cut[index - 1]!.to)), where).toBe(true)
   const ended = events.reduce((ms, { toState, at: time }, index) => ms + (isFinal(toState) ? (events[index + 1]?.at ?? facts.now).getTime() - time.getTime() : 0), 0)
   expect(shares(cut, facts.calendar).reduce((sum, { ms }) => sum + ms, 0), where).toBe(facts.now.getTime() - events[0]!.at.getTime() - ended)

@@ -1,11 +1,20 @@
+import { parse } from 'csv-parse/sync'
 import ExcelJS from 'exceljs'
 import type { FastifyInstance } from 'fastify'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { PersonActor } from '../../src/domain/actor.ts'
-import { disarmed, LEDGER_HEADINGS } from '../../src/domain/exports.ts'
+import { disarmed, EXPORT_LISTS, HEADINGS, LEDGER_HEADINGS } from '../../src/domain/exports.ts'
+import { IMPORT_COLUMNS } from '../../src/domain/import-kinds.ts'
 import { tableStream } from '../../src/outside/table-stream.ts'
+import { createCampaign } from '../../src/service/campaigns.ts'
+import { createHouseholds } from '../../src/service/households.ts'
+import { createOrganisation } from '../../src/service/organisations.ts'
 import { createPerson } from '../../src/service/people.ts'
 import { act, file } from '../../src/service/requests.ts'
+import { createSkill, declareSkill } from '../../src/service/skills.ts'
+import { createSubject } from '../../src/service/subjects.ts'
+import { createVenue } from '../../src/service/venues.ts'
+import { fileVisit } from '../../src/service/visits.ts'
 import { freshDatabase, type TestDatabase } from '../database.ts'
 import { wholeApi } from '../http/whole-api.ts'
 import { testPlace, type TestPlace } from '../place.ts'
@@ -100,12 +109,98 @@ describe('台账', () => {
   })
 })
 
-test('every list, and none of them says who lives where', async () => {
-  for (const list of ['requests', 'ledger', 'visits', 'people', 'households']) {
-    const text = (await sheet(admin, list)).flat().join('|')
-    expect(text).not.toMatch(/王示例|13800138000|502/)
-  }
-  expect((await sheet(admin, 'people')).some((row) => row.includes('138****8000'))).toBe(true)
+describe('every list', () => {
+  test('has its columns, and none says who lives where', async () => {
+    for (const list of EXPORT_LISTS) {
+      const rows = await sheet(admin, list)
+      expect(rows[0], list).toEqual([...HEADINGS[list]])
+      expect(rows.flat().join('|'), list).not.toMatch(/王示例|13800138000|502/)
+      const csv = await (await get(admin, `${list}?format=csv`)).text()
+      expect(parse(csv, { bom: true }), list).toEqual(rows)
+      expect((await get(outsider, list)).status, list).toBe(403)
+    }
+    expect((await sheet(admin, 'people')).some((row) => row.includes('138****8000'))).toBe(true)
+  })
+
+  test('of the tree is what the template takes: it is read in again as it is', async () => {
+    await database.owner.query(`UPDATE node SET lng = 118.3412, lat = 35.0541 WHERE id = $1`, [town.node.P])
+    expect((await sheet(admin, 'nodes')).slice(1)).toEqual([
+      ['S', 'S', '街道', '', '', '', ''], ['C', 'C', '社区', 'S', '', '', ''], ['P', 'P', '小区', 'C', '118.3412', '35.0541', 'wgs84'], ['B', 'B', '楼栋', 'P', '', '', ''], ['U', 'U', '单元', 'B', '', '', ''],
+    ])
+    expect((await sheet(head, 'nodes?node=B')).slice(1).map(([code]) => code)).toEqual(['B', 'U'])
+    expect(HEADINGS.nodes).toEqual(IMPORT_COLUMNS.nodes.map(({ name }) => name))
+  })
+
+  test('of the menu, organisations, duties and enrolments: those of one’s places, in words', async () => {
+    const member = await town.person({ kinds: ['party_member'] })
+    await town.inside(() => createOrganisation(database.db, { node: 'P', code: 'FIRM', name: '=物业', kind: 'property', uscc: undefined }, admin))
+    expect((await sheet(admin, 'items')).slice(1)).toEqual([
+      ['companionship', '陪伴', '心愿', '上墙认领', 'x', 'standard', '是', '', '否', '否', '', '否', '1'], ['corridor-light', '楼道灯', '服务', '上墙认领', 'x', 'standard', '否', '', '否', '否', '', '否', '1'],
+    ])
+    expect((await sheet(admin, 'organisations?node=P')).slice(1)).toEqual([['BRANCH', '支部', '小区党支部', '', 'P', 'P'], ['FIRM', `'=物业`, '物业公司', '', 'P', 'P']])
+    const duties = (await sheet(head, 'duties')).slice(1)
+    expect(duties.map((row) => [row[2], row[3]])).toEqual([['role-view', 'B']])
+    expect((await sheet(admin, 'duties')).length).toBeGreaterThan(3)
+    expect((await sheet(admin, 'enrolments')).slice(1).map((row) => [row[0], row[2], row[6]])).toEqual([['党员', 'BRANCH', '已核实']])
+    // Who only looks decides on nobody.
+    expect((await get(head, 'enrolments')).status).toBe(403)
+    expect(member.affiliations).toHaveLength(1)
+  })
+
+  test('of the boards: who is responsible, with what he lets be known, and what is vacant', async () => {
+    const keeper = await town.person({ at: 'C', can: ['view', 'dispatch'] })
+    const subject = await town.inside(() => createSubject(database.db, keyring, { name: '李示例', workPhone: '0539-8123456' }))
+    await database.owner.query(`UPDATE person SET "subjectId" = $1 WHERE id = $2`, [subject, keeper.id])
+    await database.owner.query(`INSERT INTO contact_card ("tenantId", "dutyId", "personId", fields, audience, "changedAt") SELECT "tenantId", id, "personId", '{name,phone}', 'residents', now() FROM duty WHERE "personId" = $1`, [keeper.id])
+    const rows = (await sheet(admin, 'contacts?node=C')).slice(1)
+    expect(rows).toContainEqual(['C', 'C', '社区', '否', 'role-dispatch-view', '', '李示例', '0539-8123456', '否'])
+    expect(rows).toContainEqual(['U', 'U', '单元', '是', '', '', '', '', ''])
+    expect(rows.some(([code]) => code === 'S')).toBe(false)
+  })
+
+  test('of campaigns, venues, skills and credit', async () => {
+    await town.inside(async () => {
+      await createCampaign(database.db, { node: 'P', code: 'WARM', name: '温暖过冬', items: [], from: new Date('2026-01-01T00:00:00Z'), to: new Date('2099-01-01T00:00:00Z'), capacity: 5 }, admin)
+      await createVenue(database.db, { name: '萤火驿站', node: 'P', hours: '每天 9 点到 17 点' }, admin)
+      await createSkill(database.db, { code: 'electrics', name: '电工' }, admin)
+      await declareSkill(database.db, keyring, 'electrics', { organisation: 'BRANCH', level: 3 }, admin)
+      await file(database.db, { item: 'corridor-light', title: '楼道堆物', node: 'U', campaign: 'WARM' }, admin)
+    })
+    await database.owner.query(`INSERT INTO credit_entry ("tenantId", id, holder, "holderId", "requestId", seq, cycle, reason, points, "viaId", path, at)
+      SELECT $1, gen_random_uuid(), 'organisation', o.id, r.id, 1, 1, 'realised', 7, $2, 'S/C/P/B/U/', now() FROM organisation o, request r WHERE o.code = 'BRANCH' AND o."tenantId" = $1 AND r."campaignId" IS NOT NULL`, [town.tenantId, admin.id])
+    expect((await sheet(admin, 'campaigns'))[1]).toEqual(['WARM', '温暖过冬', 'P', 'P', '2026-01-01 08:00', '2099-01-01 08:00', '1', '0', '0', '', '', '', '5', '0'])
+    expect((await sheet(admin, 'venues'))[1]).toEqual(['萤火驿站', 'P', 'P', '', '每天 9 点到 17 点', 'P'])
+    expect((await sheet(admin, 'skills'))[1]!.slice(0, 6)).toEqual(['electrics', '电工', '', '', '支部', '3'])
+    expect((await sheet(admin, 'credit?of=organisation'))[1]!.slice(0, 4)).toEqual(['1', '支部', '7', '1'])
+    expect(await sheet(admin, 'requests?campaign=WARM')).toHaveLength(2)
+    expect((await get(admin, 'requests?campaign=NONE')).status).toBe(404)
+  })
+
+  test('of visits says who knocked where, the door masked', async () => {
+    await town.inside(async () => {
+      const [made] = await createHouseholds(database.db, keyring, [{ node: 'U', door: '502' }], admin)
+      await fileVisit(database.db, keyring, { clientId: 'v1', household: made!.id, visitedAt: new Date(), result: 'not_home' }, admin)
+    })
+    const [, row] = await sheet(admin, 'visits')
+    expect([row![0], row![1], row![2], row![6]]).toEqual(['v1', 'U', 'U', '无人'])
+    expect(row![3]).not.toBe('')
+    expect(row!.join()).not.toContain('502')
+  })
+
+  test('of people in clear for a reason: the administrator in person alone, every person on record', async () => {
+    const revealed = async () => (await database.owner.query(`SELECT "personId", reason, fields, "requestId" FROM reveal WHERE "requestId" IS NULL AND "personId" = $1`, [filer])).rows
+    const viewer = await town.person({ at: 'S', can: ['view'] })
+    expect((await get(viewer, 'people?reveal=verify')).status).toBe(403)
+    expect(await revealed()).toEqual([])
+    expect((await sheet(admin, 'people?reveal=verify')).filter((row) => row.includes('王示例') && row.includes('13800138000') && row.includes('502'))).toHaveLength(1)
+    expect(await revealed()).toEqual([{ personId: filer, reason: 'verify', fields: ['name', 'phone', 'door'], requestId: null }])
+    // Who lives here and has a duty above is not the compound's to show.
+    const chief = await town.inside(() => createPerson(database.db, keyring, { name: '孙示例', phone: '13900139000', nodeId: town.node.U }))
+    await database.owner.query(`INSERT INTO duty ("tenantId", id, "personId", "roleCode", "nodeId", "from") SELECT $1, gen_random_uuid(), $2, code, $3, now() - interval '1 day' FROM role WHERE code = 'role-view'`, [town.tenantId, chief, town.node.S])
+    const local = await town.person({ at: 'P', can: ['view', 'administer', 'secure'] })
+    const rows = await sheet(local, 'people?node=P&reveal=verify')
+    expect([rows.some((row) => row.includes('王示例')), rows.some((row) => row.includes('孙**')), rows.flat().join()]).toEqual([true, true, expect.not.stringContaining('孙示例')])
+  })
 })
 
 describe('the stream', () => {

@@ -128,6 +128,10 @@ describe('setting', () => {
     ['a week of words', { week: 'always' }, '/week'],
   ])('hours with %s is refused where it is', async (_, body, pointer) => expectProblem(await call('PUT', '/calendar/hours', { node: 'C', ...body }), 'validation-failed', pointers([pointer])))
 
+  test.each(['1950-01-01', '1970-01-01', '2199-12-31'])('a day that no calendar reaches, %s, is refused', async (date) => {
+    for (const recompute of [true, false]) expectProblem(await call('PUT', `/calendar/days/${date}`, { kind: 'holiday', recompute }), 'validation-failed', pointers(['/path/date', '日历只到 1970 至 2199 年']))
+  })
+
   test('what is open too, on request, and says where to look', async () => {
     const { id } = await town.inside(() => file(database.db, { item: 'companionship', title: '早日办好', node: 'U' }, resident))
     const { operation } = await ok(call('PUT', '/calendar/hours', { node: 'P', week: { 6: ['09:00-12:00'], 7: ['09:00-12:00'] }, recompute: true }))
@@ -162,6 +166,11 @@ describe('importing', () => {
     const { payload, headers } = form(bytes)
     expect(await ok(post(payload, headers, '?dryRun=true'))).toEqual(byJson)
     expect(await years()).not.toContain(2027)
+  })
+
+  test('the example of the document is taken as it stands', async () => {
+    const { components } = (await app.inject('/openapi.json')).json<{ components: { schemas: { Notice: { examples: object[] } } } }>()
+    for (const example of components.schemas.Notice.examples) expect(await ok(post(example))).toMatchObject({ year: 2026, dryRun: true, holidays: 33, workdays: 6, changes: [], operation: null })
   })
 
   test('with a bad row says which row and column, and changes nothing', async () => {

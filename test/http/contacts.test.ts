@@ -220,13 +220,24 @@ describe('the page', () => {
     expect((await say('https://h5.example.cn/f?n={node}&c={card}')).status).toBe(200)
     const { filing } = await open()
     expect(filing.url).toBe(`https://h5.example.cn/f?n=U&c=${filing.card}`)
+    // Where all boards lead is worth an attack: who changed it, and to where, is on record, or it has not changed.
+    const recorded = async () => (await database.owner.query(`SELECT "actorId", details FROM audit_entry WHERE action = 'tenant.changed' ORDER BY id DESC LIMIT 1`)).rows[0]
+    expect(await recorded()).toEqual({ actorId: chief.id, details: { filingLink: 'https://h5.example.cn' } })
+    await database.owner.query('ALTER TABLE audit_outbox ADD CONSTRAINT full_disk CHECK (false) NOT VALID')
+    expect((await say('https://evil.example.cn/{node}')).status).toBe(500)
+    await database.owner.query('ALTER TABLE audit_outbox DROP CONSTRAINT full_disk')
+    database.db.memory.clear()
+    expect((await open()).filing.url).toBe(filing.url)
     expect((await say(null)).body).toEqual({ filingLink: null })
     expect((await open()).filing.url).toContain('/contacts.html')
   })
 
   test('opens what it leads to by itself', async () => {
-    const { status } = await fetch((await open()).filing.url)
-    expect(status).toBe(200)
+    const answer = await fetch((await open()).filing.url)
+    expect(answer.status).toBe(200)
+    // A browser that was led here is told whom to call, and is not led here once more.
+    const html = await answer.text()
+    expect([html.includes('<svg'), html.includes('请联系上面的人')]).toEqual([false, true])
   })
 })
 

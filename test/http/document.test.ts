@@ -111,6 +111,13 @@ function schemas(): { at: string; schema: Schema }[] {
   return found
 }
 
+test('nothing that may be left out of a query is filled in by an example', () => {
+  const filled = operations.flatMap(({ operationId, parameters = [] }) => parameters
+    .filter((one) => one.in === 'query' && !one.required && (one.example !== undefined || one.schema.examples !== undefined)).map(({ name }) => `${operationId} ${name}`))
+  expect(filled).toEqual([])
+  expect(operations.find(({ operationId }) => operationId === 'listRequests')!.parameters!.find(({ name }) => name === 'q')!.description).toContain('例：`楼道灯`')
+})
+
 test('of a union it can be told which branch is meant', () => {
   for (const { at, schema } of schemas()) {
     const branches = [schema.oneOf, schema.anyOf].find(Array.isArray)?.map((branch: Schema) => resolved(document, branch)) as Schema[] | undefined
@@ -133,6 +140,8 @@ test('what comes in and what goes out share a component unless they differ', () 
   const all = document.components.schemas as Record<string, Schema>
   const bare = (schema: Schema) => JSON.stringify(schema, (key, value: unknown) => (key === 'additionalProperties' && value === false ? undefined : value))
   for (const name of Object.keys(all).filter((one) => one.endsWith('Input'))) expect(bare(all[name]!), name).not.toBe(bare(all[name.slice(0, -5)] ?? {}))
+  // What differs is called for what it is (NewPolicyBody, PolicyBody), not after the direction it goes.
+  expect(Object.keys(all).filter((name) => name.endsWith('Input'))).toEqual([])
   for (const name of Object.keys(all)) expect(name).toMatch(/^[A-Z][A-Za-z0-9]+$/)
 })
 

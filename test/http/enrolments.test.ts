@@ -59,16 +59,25 @@ const ties = async (who: { id: string }) => (await call(origin, as(who), 'GET', 
 const said = ({ status, body: { code, errors } }: Answer) => ({ status, code, pointers: (errors as { pointer: string }[] | undefined)?.map(({ pointer }) => pointer) })
 
 describe('党员报到', () => {
-  test('by himself, pending, seen in full by who verifies and only while that is to be done', async () => {
+  test('by himself, pending; who it is, is shown to who verifies, for a reason, on record, and only while that is to be done', async () => {
     const member = await newcomer()
     const mine = await apply(member, { kind: 'party_member', organisation: 'BRANCH' })
     expect(mine).toMatchObject({ kind: 'party_member', tie: 'home', state: 'pending', organisation: { code: 'BRANCH' }, person: { id: member.id, name: '郑**' }, applicant: null, decidedBy: null })
     expect(await ties(member)).toEqual([])
-    expect((await get(secretary, `/${mine.id}`)).body.applicant).toEqual({ name: '郑示例', phone: '13800138000' })
+    expect((await get(secretary, `/${mine.id}`)).body.applicant).toEqual({ name: '郑**', phone: '138****8000' })
+    const reveal = (who: { id: string }, body: object = { reason: 'verify', fields: ['name', 'phone'] }) => post(who, `/${mine.id}/reveal`, body)
+    const recorded = async () => (await database.owner.query<{ reveals: number; entries: number }>(`SELECT (SELECT count(*)::int FROM reveal WHERE "personId" = $1) AS reveals,
+      (SELECT count(*)::int FROM audit_entry WHERE "objectId" = $1 AND action = 'person.revealed') AS entries`, [member.id])).rows[0]
+    for (const [who, status] of [[member, 403], [viewer, 404], [otherSecretary, 404]] as const) expect((await reveal(who)).status).toBe(status)
+    expect((await reveal(secretary, {})).status).toBe(400)
+    expect(await recorded()).toEqual({ reveals: 0, entries: 0 })
+    expect(await reveal(secretary)).toMatchObject({ status: 200, body: { person: member.id, name: '郑示例', phone: '13800138000', door: null } })
+    expect(await recorded()).toEqual({ reveals: 1, entries: 1 })
     expect((await get(secretary, '?node=P&state=pending')).body.data.find(({ id }: { id: string }) => id === mine.id)).toMatchObject({ person: { name: '郑**' } })
     expect(JSON.stringify((await get(secretary, '?limit=100')).body)).not.toMatch(/郑示例|13800138000/)
     const { body } = await post(secretary, `/${mine.id}/verify`)
     expect(body).toMatchObject({ state: 'verified', decidedBy: secretary.id, verifiedAt: expect.any(String), applicant: null })
+    expect(await reveal(secretary)).toMatchObject({ status: 409, body: { code: 'enrolment-decided' } })
     expect(await ties(member)).toEqual([{ kind: 'party_member', organisation: { code: 'BRANCH', name: '支部' } }])
   })
 
@@ -142,7 +151,7 @@ describe('核实', () => {
 
   test('never one’s own', async () => {
     const { id } = await apply(secretary, { kind: 'party_member', organisation: 'BRANCH' })
-    for (const [verb, body] of [['verify'], ['reject', { reason: 'other' }]] as const) expect(await post(secretary, `/${id}/${verb}`, body)).toMatchObject({ status: 403, body: { code: 'own-ask' } })
+    for (const [verb, body] of [['verify'], ['reject', { reason: 'other' }], ['reveal', { reason: 'verify' }]] as const) expect(await post(secretary, `/${id}/${verb}`, body)).toMatchObject({ status: 403, body: { code: 'own-ask' } })
     expect((await get(secretary, `/${id}`)).body.applicant).toBeNull()
     await post(admin, `/${id}/verify`)
     expect(await ties(secretary)).toHaveLength(1)

@@ -78,15 +78,26 @@ describe('what is filled in', () => {
     expect((await call(resident, 'POST', '/v1/requests', { item: 'corridor-light', title: '灯', node: 'U', form: {} })).body.errors).toMatchObject([{ pointer: '/form', code: 'unknown' }])
   })
 
-  test('is shown with the words; what is personal only to whom it belongs, and to who may be shown him, on record', async () => {
+  test('is shown with the words; what is personal only to whom it belongs, and for a reason, on record and not without end, to who may be shown him', async () => {
     const { body: { id } } = await filing()
     const read = async (who: PersonActor) => (await call(who, 'GET', `/v1/requests/${id}/details`)).body.form
+    const reveal = (who: PersonActor, body: object = { reason: 'verify', fields: ['form'] }) => call(who, 'POST', `/v1/requests/${id}/reveal`, body)
     expect(await read(resident)).toMatchObject({ item: 'residence-proof', answers: FILLED, withheld: [], schema: FORM })
-    expect(await read(unitHead)).toMatchObject({ answers: { use: 'school', copies: 1 }, withheld: ['idNumber'] })
-    const reveals = async () => (await database.owner.query<{ n: number }>(`SELECT count(*)::int AS n FROM audit_entry WHERE action = 'request.revealed' AND "objectId" = $1`, [id])).rows[0]!.n
-    expect(await reveals()).toBe(0)
-    expect(await read(examiner)).toMatchObject({ answers: FILLED, withheld: [] })
-    expect(await reveals()).toBe(1)
+    for (const who of [unitHead, examiner]) expect(await read(who)).toMatchObject({ answers: { use: 'school', copies: 1 }, withheld: ['idNumber'] })
+    const recorded = async () => (await database.owner.query<{ entries: number; reveals: number }>(`SELECT (SELECT count(*)::int FROM audit_entry WHERE action = 'request.revealed' AND "objectId" = $1) AS entries,
+      (SELECT count(*)::int FROM reveal WHERE "requestId" = $1) AS reveals`, [id])).rows[0]
+    expect((await reveal(unitHead)).status).toBe(403)
+    expect((await reveal(examiner, { fields: ['form'] })).status).toBe(400)
+    expect(await recorded()).toEqual({ entries: 0, reveals: 0 })
+    expect(await reveal(examiner)).toMatchObject({ status: 200, body: { form: { idNumber: FILLED.idNumber }, data: [{ person: resident.id, name: null, phone: null, door: null }] } })
+    expect(await recorded()).toEqual({ entries: 1, reveals: 1 })
+    expect((await reveal(examiner, { reason: 'contact', fields: ['phone'] })).body.form).toBeNull()
+    expect((await reveal(examiner, { reason: 'contact' })).body.form).toEqual({ idNumber: FILLED.idNumber })
+    await database.owner.query(`UPDATE tenant SET settings = settings || '{"privacy": {"revealsPerDay": 3}}' WHERE id = $1`, [town.tenantId])
+    database.db.memory.clear()
+    expect((await reveal(examiner)).status).toBe(429)
+    await database.owner.query(`UPDATE tenant SET settings = settings - 'privacy' WHERE id = $1`, [town.tenantId])
+    database.db.memory.clear()
     expect((await call(neighbour, 'GET', `/v1/requests/${id}/details`)).status).toBe(404)
     const events = JSON.stringify((await call(unitHead, 'GET', `/v1/requests/${id}/events`)).body)
     expect(events).toContain('school')
@@ -101,9 +112,12 @@ describe('what is filled in', () => {
       expect(rows[0]!.n, table).toBe(0)
     }
     const form = async () => (await call(examiner, 'GET', `/v1/requests/${id}/details`)).body
-    expect((await form()).form.answers).toMatchObject({ note: '备注里的话', idNumber: FILLED.idNumber })
+    expect((await form()).form.answers).toMatchObject({ note: '备注里的话' })
+    const personal = async () => (await call(examiner, 'POST', `/v1/requests/${id}/reveal`, { reason: 'verify' })).body.form
+    expect(await personal()).toEqual({ idNumber: FILLED.idNumber })
     await town.inside(() => asEraser(database.db, (client) => overwriteOf(client, neighbour.id)))
     expect((await form()).form.answers).toEqual({})
+    expect(await personal()).toBeNull()
     const { rows: [left] } = await database.owner.query(`SELECT s.key, s.sealed, s."erasedAt" IS NOT NULL AS erased FROM form_answer f JOIN subject s ON s.id = f."subjectId" WHERE f."requestId" = $1`, [id])
     expect(left).toEqual({ key: null, sealed: null, erased: true })
   })
@@ -133,14 +147,15 @@ describe('审核', () => {
     expect(await queue(resident, 'returned')).toContain(id)
     expect((await verb(resident, id, 'resubmit', { form: { use: 'nowhere', copies: 1 } })).body).toMatchObject({ status: 400, errors: [{ pointer: '/form/use' }] })
     expect((await verb(resident, id, 'resubmit', { form: { ...FILLED, idNumber: '110101199001011234' } })).body.state).toBe('filed')
-    expect((await call(examiner, 'GET', `/v1/requests/${id}/details`)).body.form.answers).toEqual({ use: 'school', copies: 1, idNumber: '110101199001011234' })
+    expect((await call(examiner, 'GET', `/v1/requests/${id}/details`)).body.form.answers).toEqual({ use: 'school', copies: 1 })
+    expect((await call(examiner, 'POST', `/v1/requests/${id}/reveal`, { reason: 'verify' })).body.form).toEqual({ idNumber: '110101199001011234' })
     expect(await queue(examiner, 'to_examine')).toContain(id)
     expect((await verb(examiner, id, 'accept')).body.state).toBe('accepted')
     expect(await queue(examiner, 'to_examine')).not.toContain(id)
     expect(await queue(examiner, 'to_dispatch')).toContain(id)
     await database.owner.query(`UPDATE person SET login = 'RUN1' WHERE id = $1`, [runner.id])
     expect((await verb(examiner, id, 'dispatch', { to: 'RUN1' })).body.state).toBe('dispatched')
-    expect((await call(runner, 'GET', `/v1/requests/${id}/details`)).body.form.answers.idNumber).toBe('110101199001011234')
+    expect((await call(runner, 'POST', `/v1/requests/${id}/reveal`, { reason: 'visit', fields: ['form'] })).body.form.idNumber).toBe('110101199001011234')
   })
 
   test('rejected', async () => {

@@ -112,6 +112,11 @@ describe('a rule', () => {
 })
 
 describe('what a rule means', () => {
+  test.each(['1950-01-01T00:00:00Z', '1970-01-01T00:00:00Z', '2199-12-31T00:00:00Z'])('is not known from %s, where no calendar reaches', async (from) => {
+    const { status, body } = await preview('standard', { node: 'U', from })
+    expect([status, pointers(body)]).toEqual([400, ['/from']])
+  })
+
   test('is every due time, reminder and rung, by the calendar and by who is there', async () => {
     const { status, body } = await preview('standard', {
       node: 'U', from: '2026-09-30T10:00:00+08:00',

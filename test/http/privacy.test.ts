@@ -14,6 +14,7 @@ import { personActor } from '../../src/service/actors.ts'
 import { keepUpload } from '../../src/service/attachments.ts'
 import { residentOf } from '../../src/service/external-users.ts'
 import { Lockout } from '../../src/service/lockout.ts'
+import { startOperation } from '../../src/service/operations.ts'
 import { createPerson } from '../../src/service/people.ts'
 import { testShelf, type Shelf } from '../attachments.ts'
 import { freshDatabase, type TestDatabase } from '../database.ts'
@@ -79,6 +80,28 @@ const resident = async (more: object = {}): Promise<PersonActor> => {
   const id = await town.inside(() => createPerson(database.db, keyring, { ...petitioner, nodeId: town.node.U, ...more }))
   return (await town.inside(() => personActor(database.db, id, null)))!
 }
+
+describe('诉求人', () => {
+  test('is nobody whom the caller could not find himself: a request is no way to be shown somebody else’s data', async () => {
+    const far = await town.inside(() => createPerson(database.db, keyring, { ...petitioner, name: '远示例' }))
+    const unitStaff = await town.person({ at: 'U', can: ['view', 'file_for', 'dispatch'] })
+    const at = (who: { id: string }, body: object) => post(who, '/v1/requests', { item: 'corridor-light', title: '灯不亮', node: 'U', ...body })
+    const [near, other] = [await resident(), await resident({ nodeId: town.node.S })]
+    for (const party of ['filer', 'beneficiary', 'guardian']) {
+      for (const stranger of [far, other.id, chief.id]) expect(await at(unitStaff, { [party]: stranger }), party).toMatchObject({ status: 422, body: { code: 'target-unknown', errors: [{ pointer: `/${party}` }] } })
+      expect((await at(unitStaff, { [party]: near.id })).status).toBe(201)
+    }
+    for (const party of ['beneficiary', 'guardian']) {
+      expect((await at(near, { [party]: other.id })).body.code).toBe('target-unknown')
+      expect((await at(near, { [party]: near.id })).status).toBe(201)
+    }
+    // Who has asked here before is known here.
+    const { id } = await done(at(near, { beneficiary: { name: '老示例', phone: '13800138009' } }))
+    const { rows: [{ beneficiaryId }] } = await database.owner.query('SELECT "beneficiaryId" FROM request WHERE id = $1', [id])
+    await database.owner.query('UPDATE person SET "nodeId" = NULL WHERE id = $1', [beneficiaryId])
+    expect((await at(unitStaff, { filer: beneficiaryId })).status).toBe(201)
+  })
+})
 
 describe('显示', () => {
   test('the request itself shows nobody, to nobody', async () => {
@@ -281,6 +304,21 @@ describe('删除', () => {
     expect(await post(grid, `/v1/people/${id}/reveal`, { reason: 'verify' })).toMatchObject({ status: expect.toBeOneOf([404, 403, 410]) })
     expect(await town.inside(() => residentOf(database.db, keyring, clientId, user))).not.toBe(id)
     await everyColumn(/孙示例|老孙|13900139003|9-9-909/)
+  })
+
+  test('takes the sheets along that brought the person or his requests, and no others', async () => {
+    const gone = await resident()
+    const { id: request } = await done(post(gone, '/v1/requests', { item: 'corridor-light', title: '灯不亮', node: 'U' }))
+    await verb(gone, request, 'withdraw')
+    const sheet = async (made: string, { ended = true } = {}) => {
+      const id = await town.inside(() => startOperation(database.db, keyring, 'import', { rows: [{ values: petitioner }] }, admin))
+      await database.owner.query(`INSERT INTO import_row ("tenantId", "operationId", row, state, "madeId") VALUES ($1, $2, 2, 'done', $3)`, [town.tenantId, id, made])
+      if (ended) await database.owner.query(`UPDATE operation SET state = 'done', "endedAt" = now() WHERE id = $1`, [id])
+      return id
+    }
+    const sheets = [await sheet(gone.id), await sheet(request), await sheet((await resident()).id), await sheet(gone.id, { ended: false })]
+    await done(post(admin, `/v1/people/${gone.id}/erase`, { reason: 'asked' }))
+    expect((await rows<{ id: string }>('SELECT id FROM operation WHERE id = ANY ($1) ORDER BY id', [sheets])).map(({ id }) => id)).toEqual(sheets.slice(2).sort())
   })
 
   test('ends an account and what others find by it', async () => {

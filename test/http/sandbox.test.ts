@@ -1,15 +1,19 @@
+import { pino } from 'pino'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { PersonActor } from '../../src/domain/actor.ts'
 import { SHIPPED_ROLES } from '../../src/domain/shipped.ts'
 import { webhookRoutes } from '../../src/http/routes/webhooks.ts'
 import { notificationRoutes } from '../../src/http/routes/notifications.ts'
+import { startSender } from '../../src/jobs/deliver.ts'
 import { openEgress, type Egress } from '../../src/outside/egress.ts'
 import { notifyOnce } from '../../src/service/notifications.ts'
 import { relayOnce } from '../../src/service/relay.ts'
+import { file } from '../../src/service/requests.ts'
 import { sweepOnce } from '../../src/service/sweep.ts'
 import { freshDatabase, type TestDatabase } from '../database.ts'
 import { testPlace, type TestPlace } from '../place.ts'
-import { call, keyring, tokenFor, type Answer } from '../processes.ts'
+import { call, eventually, keyring, tokenFor, type Answer } from '../processes.ts'
+import { startReceiver } from '../receiver.ts'
 import { askToken, openDoor, type Door } from './identity.ts'
 
 /** 沙箱: what is tried is seen by who tries it, and by nobody and nothing else. */
@@ -156,12 +160,36 @@ describe('此外谁也看不到', () => {
     expect((await askToken(door.origin, { grant_type: 'password', tenant: code as string, username: 'TEST-admin', password: 'x' })).body.error).toBe('invalid_request')
   })
 
-  test('webhooks of the street hear nothing of it, its own do', async () => {
-    const body = { url: 'http://127.0.0.1:9/hook', eventTypes: ['request.*'] }
-    const own = await post(app, '/v1/webhook-endpoints', body)
-    expect(own.status).toBe(201)
-    expect((await get(tokenFor(town.tenantId, chief.id), '/v1/webhook-endpoints')).body.data).toEqual([])
-    expect((await get(app, '/v1/webhook-endpoints')).body.data).toHaveLength(1)
+  test('webhooks of the street hear nothing of it, its own do, signed and under numbers of its own', async () => {
+    const receiver = await startReceiver()
+    try {
+      const asChief = tokenFor(town.tenantId, chief.id)
+      const register = async (token: string, name: string) => {
+        const { status, body } = await post(token, '/v1/webhook-endpoints', { url: receiver.url('ok', name), eventTypes: ['request.*'] })
+        expect(status).toBe(201)
+        receiver.trust(name, body.secret as string)
+      }
+      await register(app, 'own')
+      expect((await get(asChief, '/v1/webhook-endpoints')).body.data).toEqual([])
+      await register(asChief, 'street')
+      expect((await get(app, '/v1/webhook-endpoints')).body.data).toHaveLength(1)
+      const { body: { number } } = await post(app, '/v1/requests', { item: 'companionship', title: WORDS, node: 'U' })
+      expect((await post(await actFor('sandbox:role:dispatcher'), `/v1/requests/${number as string}/accept`)).status).toBe(200)
+      const { number: real } = await town.inside(async () => file(database.db, { item: 'companionship', title: WORDS, node: 'U' }, await town.person()))
+      await pump()
+      const sender = startSender({ db: database.db, keyring, egress, log: pino({ level: 'error' }) })
+      await eventually(async () => {
+        await sender.wake()
+        return receiver.heard.length >= 3
+      })
+      await sender.stop()
+      const heard = (name: string) => receiver.of(name).map(({ verified, body: { number: of, type } }) => [verified, of, type])
+      expect(heard('own').toSorted()).toEqual([[true, number, 'request.accepted'], [true, number, 'request.filed']])
+      expect(heard('street')).toEqual([[true, real, 'request.filed']])
+      expect(JSON.stringify(receiver.heard)).not.toContain(WORDS)
+    } finally {
+      await receiver.close()
+    }
   })
 
   test('two sandboxes know nothing of each other', async () => {

@@ -100,6 +100,8 @@ describe('the rates', () => {
     ] as const) expect((await get(who, `/v1/stats/${path}`)).status, path).toBe(404)
     expect((await get(chief, '/v1/stats/rates?node=S&from=2026-02-01&to=2026-01-01'))).toMatchObject({ status: 400, body: { errors: [{ pointer: '/query/to' }] } })
     expect((await get(chief, '/v1/stats/rates?node=S&from=2026-02-30')).status).toBe(400)
+    expect(await get(chief, '/v1/stats/rates?node=S&from=1950-01-01&to=1950-02-01')).toMatchObject({ status: 400, body: { errors: [{ pointer: '/query/from' }] } })
+    expect(await get(chief, '/v1/stats/rates?node=S&from=2199-12-01&to=2199-12-31')).toMatchObject({ status: 400, body: { errors: [{ pointer: '/query/to' }] } })
     expect((await get(chief, '/v1/stats/rates/none/requests?node=S')).status).toBe(400)
   })
 

@@ -93,6 +93,16 @@ describe('兼任', () => {
     expect((await grant(person.id, 'system_admin')).status).toBe(201)
   })
 
+  test('none of the three makes himself all three by the 管理员 of a small town', async () => {
+    const guard = await admin('security_admin')
+    expect((await call(door.origin, as(guard), 'POST', '/v1/duties', { person: guard.id, role: 'admin', node: 'S' })).body.code).toBe('admins-separate')
+    expect((await grant(guard.id, 'admin')).body.code).toBe('admins-separate')
+    const small = await admin('admin')
+    expect((await grant(small.id, 'audit_admin')).body.code).toBe('admins-separate')
+    const { body: { data: [duty] } } = await call(door.origin, as(chief), 'GET', `/v1/duties?person=${small.id}`)
+    expect((await call(door.origin, as(chief), 'POST', `/v1/duties/${duty.id}/end`, {})).status).toBe(200)
+  })
+
   test('the 管理员 of a small town is all three, until the tenant has them apart', async () => {
     const settings = (separateAdmins: boolean) => call(door.origin, as(chief), 'PUT', '/v1/security-settings', { totpRequired: 'none', separateAdmins })
     const small = await admin('admin')
@@ -111,5 +121,7 @@ describe('兼任', () => {
     expect(held.flat().sort()).toEqual([...ADMIN_POWERS].sort())
     expect(areSeparate(held, false)).toBe(false)
     for (const capabilities of held) expect(areSeparate([capabilities, ['view', 'handle']], true)).toBe(true)
+    for (const capabilities of held) expect(areSeparate([capabilities, ['administer']], false)).toBe(false)
+    expect(areSeparate([['administer'], ['administer', 'view']], false)).toBe(true)
   })
 })

@@ -1,6 +1,8 @@
 import { Secret, TOTP } from 'otpauth'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import type { PersonActor } from '../../src/domain/actor.ts'
+import { enrolmentRoutes } from '../../src/http/routes/enrolments.ts'
+import { privacyRoutes } from '../../src/http/routes/privacy.ts'
 import { openDatabase, type Db } from '../../src/service/db.ts'
 import { createPerson } from '../../src/service/people.ts'
 import { freshDatabase, type TestDatabase } from '../database.ts'
@@ -21,7 +23,8 @@ beforeAll(async () => {
   town = await testPlace(database, {}, 'ONE')
   chief = await town.person({ at: 'S', can: ['view', 'administer'] })
   otherDb = openDatabase({ url: database.url, connections: 3 })
-  ;[door, other] = await Promise.all([openDoor(database.db), openDoor(otherDb)])
+  const more = [privacyRoutes({ db: database.db, keyring }), enrolmentRoutes({ db: database.db, keyring })]
+  ;[door, other] = await Promise.all([openDoor(database.db, { more }), openDoor(otherDb)])
 })
 afterAll(async () => {
   await Promise.all([door.close(), other.close()])
@@ -135,6 +138,39 @@ describe('必须启用', () => {
   })
 })
 
+describe('查看和导出', () => {
+  const setting = async (totpRequired: string) => {
+    await database.owner.query(`UPDATE tenant SET settings = settings || jsonb_build_object('totpRequired', $2::text) WHERE id = $1`, [town.tenantId, totpRequired])
+    database.db.memory.clear()
+  }
+  afterAll(() => setting('none'))
+
+  test.each(['view', 'dispatch', 'follow_up', 'file_for'])('a duty that confers %s reaches nothing without a second factor where revealers need one', async (capability) => {
+    const { id } = await town.person({ at: 'S', can: [capability as 'view'] })
+    const read = () => call(door.origin, tokenFor(town.tenantId, id), 'GET', '/v1/nodes')
+    await setting('admins')
+    expect((await read()).status).toBe(200)
+    await setting('revealers')
+    expect(await read()).toMatchObject({ status: 403, body: { code: 'second-factor-required' } })
+  })
+
+  test('whoever else can log in needs one when he is to be shown somebody; an app vouches for whom it brings', async () => {
+    await setting('revealers')
+    const { login, id } = await newcomer()
+    const token = (await logIn(login)).body.access_token as string
+    const reveal = (sent: string) => post(sent, `/v1/people/${id}/reveal`, { reason: 'contact' })
+    expect((await call(door.origin, token, 'GET', '/v1/nodes')).status).toBe(200)
+    expect(await reveal(token)).toMatchObject({ status: 403, body: { code: 'second-factor-required' } })
+    for (const path of [`/v1/people/${id}/export`, `/v1/enrolments/${id}/reveal`]) expect((await post(token, path, { reason: 'verify' })).body.code, path).toBe('second-factor-required')
+    expect((await reveal(tokenFor(town.tenantId, (await town.person()).id))).body.code).not.toBe('second-factor-required')
+    const { body: { secret } } = await post(token, '/v1/me/totp')
+    const totp = new TOTP({ secret: Secret.fromBase32(secret as string) })
+    expect((await post(token, '/v1/me/totp/confirm', { code: totp.generate({ timestamp: (await stepNow()) * 30_000 }) })).status).toBe(200)
+    expect((await reveal(token)).body.code).not.toBe('second-factor-required')
+    expect((await reveal(tokenFor(town.tenantId, (await town.person({ at: 'C', can: ['administer'] })).id))).body.code).toBe('second-factor-required')
+  })
+})
+
 describe('锁定', () => {
   // All of this file comes from one address.
   beforeEach(() => database.owner.query('UPDATE lockout SET failed = 0'))
@@ -152,7 +188,11 @@ describe('锁定', () => {
     for (const at of [other, door]) expect((await logIn(login, PASSWORD, undefined, at)).status).toBe(200)
   })
 
-  test.each(['nobody', 'no\0body', '\ud800', '王示例'])('counts guesses at %j, whom nobody is, too', async (login) => {
+  test('does not look at a login that nobody can have', async () => {
+    for (let tries = 0; tries < 12; tries++) expect(await logIn('no\0body', 'wrong')).toMatchObject({ status: 400, body: { error: 'invalid_request' } })
+  })
+
+  test.each(['nobody', '\ud800', '王示例'])('counts guesses at %j, whom nobody is, too', async (login) => {
     for (let tries = 0; tries < 10; tries++) expect((await logIn(login, 'wrong')).status).toBe(400)
     for (let tries = 0; tries < 2; tries++) expect((await logIn(login, 'wrong')).status).toBe(429)
   })

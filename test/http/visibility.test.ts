@@ -115,6 +115,47 @@ describe('confidential matters', () => {
   })
 })
 
+describe('nor do filters tell what is withheld of them', () => {
+  const both = () => [quarrel.number, secret.number]
+  const told = async (who: Who, query: string) => { const numbers = await numbersIn(who, `/v1/requests?limit=100&${query}`); return both().filter((number) => numbers.has(number)) }
+
+  test.each(['inspector', 'clerk'] as const)('%s finds them by community, by no finer place and by no service', async (who) => {
+    if (who === 'inspector') expect(await told(who, 'node=SQ')).toEqual(both())
+    for (const query of ['node=YQHF', 'node=YQHF-02', 'node=YQHF-02-1', 'node=YQHF-02-1&within=node', 'item=mediation', 'item=elevator', 'node=YQHF&item=elevator', 'review=false', 'node=YQHF-02-1&sort=due']) {
+      expect(await told(who, query), query).toEqual([])
+    }
+    expect((await get(who, '/v1/requests?node=YQHF-02-1&item=elevator&total=true')).body.page.total.count).toBe(0)
+    expect([...await numbersIn(who, '/v1/requests?limit=100&node=YQHF-02-1&item=cleaning')]).toContain(plain.number)
+  })
+
+  test('who may dispatch them finds them as everything else', async () => {
+    expect(await told('dispatcher', 'node=YQHF-02-1')).toEqual(both())
+    expect(await told('dispatcher', 'item=mediation')).toEqual([quarrel.number])
+    expect(await told('buildingHead', 'node=YQHF-02')).toEqual(both())
+    expect(await told('dutyChief', 'item=elevator')).toEqual([secret.number])
+  })
+
+  test('the feed and the stream of a finer place have none of them, for apps and for staff alike', async () => {
+    const { appToken, apps, token, origin, call, ok } = world
+    const app = appToken(apps.app)
+    const numbers = async (sent: string, node: string) => ((await call(sent, 'GET', `/v1/events?limit=100&node=${node}`)).body.data as Made[]).map(({ number }) => number)
+    expect(await numbers(app, 'SQ')).toEqual(expect.arrayContaining(both()))
+    for (const sent of [app, token('inspector')]) {
+      const fine = await numbers(sent, 'YQHF-02-1')
+      expect(fine).toContain(plain.number)
+      expect(both().filter((number) => fine.includes(number))).toEqual([])
+    }
+    expect(await numbers(token('dispatcher'), 'YQHF-02-1')).toEqual(expect.arrayContaining(both()))
+    const stream = await fetch(`${origin}/v1/events/stream?node=YQHF-02-1`, { headers: { authorization: `Bearer ${app}` } })
+    const hidden = await ok(token('resident'), 'POST', '/v1/requests', { item: 'cleaning', title: '又一件', node: 'YQHF-02-1', confidential: true }) as Made
+    const shown = await ok(token('resident'), 'POST', '/v1/requests', { item: 'cleaning', title: '又一件', node: 'YQHF-02-1' }) as Made
+    await world.relay()
+    let text = ''
+    for await (const chunk of stream.body!) if ((text += Buffer.from(chunk as Uint8Array).toString()).includes(shown.number)) break
+    expect(text).not.toContain(hidden.number)
+  })
+})
+
 describe('whom it is about', () => {
   test('sees nothing of it, by no way', async () => {
     expect(await statuses('agent', complaint)).toEqual(NOTHING)

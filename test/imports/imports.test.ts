@@ -4,12 +4,14 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { PersonActor } from '../../src/domain/actor.ts'
 import { IMPORT_COLUMNS, IMPORT_KINDS } from '../../src/domain/import-kinds.ts'
 import { workbooks } from '../../src/outside/workbook.ts'
+import { readSheet } from '../../src/service/import-sheets.ts'
+import { importWork, startImport } from '../../src/service/imports.ts'
 import { openSubjects } from '../../src/service/subjects.ts'
 import { freshDatabase, type TestDatabase } from '../database.ts'
 import { wholeApi } from '../http/whole-api.ts'
 import { testPlace, type TestPlace } from '../place.ts'
 import { call, keyring, tokenFor } from '../processes.ts'
-import { book, imported, upload } from './sheets.ts'
+import { book, imported, upload, work } from './sheets.ts'
 
 /** 导入 over real HTTP: what Excel makes of a list, what is wrong with it, and what is written of it. */
 
@@ -98,6 +100,24 @@ describe('people', () => {
     const { result } = await send('kind=people&mode=good', encoded('姓名,电话,所在节点代码\r\n"王示例",13800138000,U\r\n李示例,x,U\r\n'), admin, 'x.csv')
     expect([result!.imported, result!.data[0].message]).toEqual([1, '第3行 B列：应为手机号或带区号的固定电话'])
   })
+})
+
+test('a step that is done again, since nobody heard that it was done, writes nothing more and says the same', async () => {
+  const bytes = await book([['姓名', '所在节点代码'], ...Array.from({ length: 130 }, (_, n) => ['王示例', n % 50 === 7 ? 'NOWHERE' : 'U'])])
+  const before = [await rows('person'), await rows('audit_entry')] as const
+  const id = await town.inside(() => startImport({ db: database.db, keyring, workbooks }, 'people', 'good', bytes, admin))
+  const task = { id, input: { kind: 'people', mode: 'good', ...await readSheet(workbooks, bytes, IMPORT_COLUMNS.people) }, actor: admin, position: null, done: 0, beat: () => Promise.resolve() }
+  const step = () => town.inside(() => importWork(database.db, keyring)(task))
+  const first = await step()
+  expect([first.done, first.failed!.map(({ at }) => at).slice(0, 1)]).toEqual([expect.any(Number), ['第9行 B列']])
+  const after = [await rows('person'), await rows('audit_entry')] as const
+  expect(after[0]).toBeGreaterThan(before[0])
+  const again = await step()
+  expect(again.failed!.slice(0, first.failed!.length)).toEqual(first.failed)
+  await work(database.db)
+  expect([await rows('person'), await rows('audit_entry')]).toEqual([before[0] + 127, before[1] + 128])
+  const { body: result } = await call(origin, token(admin), 'GET', `/v1/imports/${id}?limit=100`)
+  expect(result).toMatchObject({ imported: 127, refused: 3 })
 })
 
 test('nodes: a tree in one sheet, whole; coordinates; levels by their names', async () => {

@@ -46,6 +46,10 @@ afterAll(async () => {
 
 const as = (actor: PersonActor) => tokenFor(town.tenantId, actor.id)
 const post = (path: string, body: object, actor = staff, headers: Record<string, string> = {}) => call(origin, as(actor), 'POST', path, body, headers)
+const raw = async (path: string, body: object, actor: PersonActor, key: string) => {
+  const answer = await fetch(`${origin}${path}`, { method: 'POST', headers: { authorization: `Bearer ${as(actor)}`, 'content-type': 'application/json', 'idempotency-key': key }, body: JSON.stringify(body) })
+  return { status: answer.status, replayed: answer.headers.get('idempotency-replayed'), location: answer.headers.get('location'), text: await answer.text() }
+}
 const count = async (sql: string, values: unknown[] = []) => (await database.owner.query<{ n: number }>(`SELECT count(*)::int AS n FROM ${sql}`, values)).rows[0]!.n
 const wishes = (many: number, title = '灯不亮') => town.inside(() => Promise.all(Array.from({ length: many }, (_, n) => file(database.db, { item: 'corridor-light', title: `${title}${n}`, node: 'U' }, resident))))
 
@@ -74,6 +78,12 @@ describe('filing many', () => {
     const body = { data: [{ item: 'corridor-light', title: '五层灯不亮', node: 'U' }] }
     const [first, again] = [await post('/v1/requests/batch', body, resident, { 'idempotency-key': 'walk' }), await post('/v1/requests/batch', body, resident, { 'idempotency-key': 'walk' })]
     expect(again.body).toEqual(first.body)
+    // Of the key as of any other: not for another body; what is refused in it is answered again as it was, byte for byte.
+    expect((await post('/v1/requests/batch', { data: [{ ...body.data[0], title: '六层' }] }, resident, { 'idempotency-key': 'walk' })).body).toMatchObject({ status: 422, code: 'idempotency-key-reused' })
+    const mixed = { data: [...body.data, { ...body.data[0], item: 'no-such-item' }] }
+    const twice = [await raw('/v1/requests/batch', mixed, resident, 'mixed'), await raw('/v1/requests/batch', mixed, resident, 'mixed')]
+    expect(twice.map(({ status, replayed }) => [status, replayed])).toEqual([[200, null], [200, 'true']])
+    expect(twice[1]!.text).toBe(twice[0]!.text)
     expect((await post('/v1/requests/batch', { data: [] }, resident)).status).toBe(400)
     expect((await post('/v1/requests/batch', { data: Array(201).fill(body.data[0]) }, resident)).status).toBe(400)
   })
@@ -109,7 +119,23 @@ describe('one verb on many', () => {
     const [first, again] = [await send(), await send()]
     expect(first.body.data.map(({ status }: { status: number }) => status)).toEqual([200, 200, 200])
     expect(again.body).toEqual(first.body)
+    expect(again.headers.get('idempotency-replayed')).toBe('true')
     expect(await count(`event WHERE verb = 'raise' AND "requestId" = ANY ($1)`, [ids])).toBe(3)
+    expect((await post('/v1/bulk/raise', { ids: ids.slice(1), reason: '需要上级协调' }, staff, { 'idempotency-key': 'raise-once' })).body).toMatchObject({ status: 422, code: 'idempotency-key-reused' })
+    expect((await post('/v1/bulk/accept', { ids }, staff, { 'idempotency-key': 'raise-once' })).body).toMatchObject({ status: 422, code: 'idempotency-key-reused' })
+  })
+
+  test('under a key, four at once, is done once and answered alike, also after a crash in its middle', async () => {
+    const made = await wishes(6, '同时')
+    const ids = made.map(({ id }) => id)
+    // One of them was done by an answer that nobody got: its part is kept, the whole is not.
+    const begun = (await post('/v1/bulk/accept', { ids }, staff, { 'idempotency-key': 'four' })).body
+    await database.owner.query(`DELETE FROM idempotency WHERE key IN ('four', 'four/${ids[4]}', 'four/${ids[5]}')`)
+    const sent = await Promise.all([1, 2, 3, 4].map(() => raw('/v1/bulk/accept', { ids }, staff, 'four')))
+    expect(new Set(sent.map(({ text }) => text)).size).toBe(1)
+    expect((JSON.parse(sent[0]!.text) as { data: { status: number }[] }).data.map(({ status }) => status)).toEqual([200, 200, 200, 200, 409, 409])
+    expect(begun.data.map(({ status }: { status: number }) => status)).toEqual([200, 200, 200, 200, 200, 200])
+    expect(await count(`event WHERE verb = 'accept' AND "requestId" = ANY ($1)`, [ids])).toBe(6)
   })
 
   test('wants ids or a filter, and the body of the verb', async () => {
@@ -144,6 +170,18 @@ describe('one verb on all that a list shows', () => {
     await drain()
     expect((await look()).body).toMatchObject({ state: 'done', done: 120, failed: 0, errors: [] })
     expect(await count(`event WHERE verb = 'amend' AND "requestId" = ANY ($1)`, [made.map(({ id }) => id)])).toBe(120)
+  })
+
+  test('is started once under a key, by however many at once', async () => {
+    await wishes(3, '停气')
+    const before = await count('operation')
+    const body = { filter: { q: '停气' }, grade: 'urgent' }
+    const sent = [...await Promise.all([1, 2, 3, 4].map(() => raw('/v1/bulk/amend', body, staff, 'gas'))), await raw('/v1/bulk/amend', body, staff, 'gas')]
+    expect(new Set(sent.map(({ status, location, text }) => `${status} ${location} ${text}`)).size).toBe(1)
+    expect(sent[0]).toMatchObject({ status: 202, location: `/v1/operations/${(JSON.parse(sent[0]!.text) as { operation: string }).operation}` })
+    expect(await count('operation')).toBe(before + 1)
+    expect((await raw('/v1/bulk/amend', { ...body, grade: 'minor' }, staff, 'gas')).status).toBe(422)
+    await drain()
   })
 
   test('tells which failed, and ends when its owner may no longer', async () => {

@@ -37,7 +37,7 @@ describe('what is written is read', () => {
         <row r="3"><c r="B3" t="str"><f>A1</f><v>算出</v></c><c r="C3"><f>1+1</f><v>2</v></c><c r="D3" t="e"><v>#REF!</v></c><c r="F3" t="s"><v>0</v></c></row>
         <row r="9"/></sheetData>`),
     })
-    expect(rowsOf(await read(xml))).toEqual([{ name: '放假安排', rows: [[2, new Date('2027-01-01T00:00:00Z'), 46388.5, true, '就地'], [3, null, '算出', 2, null, null, '日期']] }])
+    expect(rowsOf(await read(xml))).toEqual([{ name: '放假安排', rows: [[2, new Date('2027-01-01T00:00:00Z'), 46388.5, true, '就地'], [3, null, '算出', 2, '#REF!', null, '日期']] }])
   })
 
   test('whole, where characters of several bytes lie across the pieces it is read in', async () => {
@@ -45,6 +45,44 @@ describe('what is written is read', () => {
     const rows = Array.from({ length: 400 }, (_, index) => [`${'x'.repeat(index % 7)}${'愿𠮷'.repeat(400)}${index}`, String(index)])
     const [sheet] = await read(await workbooks.write([{ ...NEW, rows }])) as readonly Sheet[]
     expect(sheet!.rows.slice(1).map(({ cells }) => cells)).toEqual(rows)
+  })
+
+  describe('as other programs write it', () => {
+    const cells = (xml: string) => (sheet: string) => sheet.replace(/<sheetData>.*<\/sheetData>/s, `<sheetData>${xml}</sheetData>`)
+    const first = async (bytes: Buffer) => (await read(bytes) as readonly Sheet[])[0]!
+    const day = new Date('2026-11-21T00:00:00Z')
+
+    test.each<[string, Record<string, (xml: string) => string>, unknown]>([
+      ['a prefix on every element', { [SHEET]: (xml) => xml.replace(/<(\/?)(?=\w)/g, '<$1x:').replace('xmlns=', 'xmlns:x=') }, [1, '日期', '名称', '类型']],
+      ['拼音 over a shared text', { 'xl/sharedStrings.xml': (xml) => xml.replace('<t>日期</t>', '<t>日期</t><rPh sb="0" eb="2"><t>riqi</t></rPh><phoneticPr fontId="1"/>') }, [1, '日期', '名称', '类型']],
+      ['a text of several runs in its cell', { [SHEET]: cells('<row r="1"><c r="A1" t="inlineStr"><is><r><t>王</t></r><r><rPr><b/></rPr><t xml:space="preserve">示例</t></r></is></c></row>') }, [1, '王示例']],
+      ['a carriage return', { [SHEET]: cells('<row r="1"><c r="A1" t="inlineStr"><is><t>一_x000D_\n二</t></is></c></row>') }, [1, '一\r\n二']],
+      ['a date in ISO 8601', { [SHEET]: cells('<row r="1"><c r="A1" t="d"><v>2026-11-21T09:30:00</v></c></row>') }, [1, '2026-11-21T09:30:00']],
+      ['dates in formats of East Asia', {
+        'xl/styles.xml': (xml) => xml.replace(/<cellXfs.*?<\/cellXfs>/s, '<cellXfs count="3"><xf numFmtId="0"/><xf numFmtId="31" applyNumberFormat="1"/><xf numFmtId="58" applyNumberFormat="1"/></cellXfs>'),
+        [SHEET]: cells('<row r="1"><c r="A1" s="1"><v>46347</v></c><c r="B1" s="2"><v>46347</v></c></row>'),
+      }, [1, day, day]],
+      ['a workbook that counts from 1904', {
+        'xl/workbook.xml': (xml) => xml.replace(/<workbookPr[^>]*>/, '<workbookPr date1904="1"/>'), 'xl/styles.xml': (xml) => xml.replace(/<cellXfs.*?<\/cellXfs>/s, '<cellXfs count="2"><xf numFmtId="0"/><xf numFmtId="14"/></cellXfs>'),
+        [SHEET]: cells(`<row r="1"><c r="A1" s="1"><v>${46347 - 1462}</v></c></row>`),
+      }, [1, day]],
+      ['rows of blanks before it', { [SHEET]: cells('<row r="1"><c r="A1" t="inlineStr"><is><t>  \u3000</t></is></c></row><row r="5"><c r="A5"><v>1</v></c></row>') }, [5, 1]],
+    ])('%s', async (_, change, row) => {
+      const { rows: [one] } = await first(altered(change))
+      expect([one!.number, ...one!.cells]).toEqual(row)
+    })
+
+    test('hidden sheets are told from the others, whichever way their address is written', async () => {
+      const two = await workbooks.write([{ ...NEW, rows: [] }, { ...NEW, name: '二', rows: [] }])
+      const hidden = altered({ 'xl/workbook.xml': (xml) => xml.replace(/(name="放假安排"[^>]*state=")visible/, '$1hidden'), 'xl/_rels/workbook.xml.rels': (xml) => xml.replaceAll('Target="worksheets', 'Target="/xl/worksheets') }, two)
+      expect((await read(hidden) as readonly Sheet[]).map(({ name, hidden: of }) => [name, of])).toEqual([['放假安排', true], ['二', undefined]])
+    })
+
+    test('what is left open, a hundred thousand times over, is gone through once', async () => {
+      const began = performance.now()
+      for (const open of ['<is>', '<rPh ', '<c ', '<mergeCell ']) expect(await read(altered({ [SHEET]: (xml) => xml.replace('</sheetData>', `${open.repeat(100_000)}</sheetData>`) }))).toBe('damaged')
+      console.log(`400,000 left open: ${(performance.now() - began).toFixed(0)} ms`)
+    })
   })
 
   test('a text stays a text, whatever it begins with', async () => {

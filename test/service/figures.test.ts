@@ -7,6 +7,7 @@ import { lifeSigns } from '../../src/service/health.ts'
 import { notifyOnce } from '../../src/service/notifications.ts'
 import { relayOnce } from '../../src/service/relay.ts'
 import { file } from '../../src/service/requests.ts'
+import { orderForShippedYears } from '../../src/service/reschedulings.ts'
 import { freshDatabase, type TestDatabase } from '../database.ts'
 import { testPlace, type TestPlace } from '../place.ts'
 
@@ -36,7 +37,9 @@ test('are those of a house at rest, then of one that is behind', async () => {
   expect([outboxRows, feedLag.notifications]).toEqual([0, 3])
   expect(roundTripSecondsAgo).toBeGreaterThan(0)
   await notifyOnce(database.db)
-  expect((await read()).feedLag.notifications).toBe(0)
+  // The newest year that is known stands in the same table, and is behind nothing.
+  await orderForShippedYears(database.db)
+  expect((await read()).feedLag).toEqual({ notifications: 0 })
 
   // The reminder came an hour ago by this clock.
   await database.owner.query(`UPDATE deadline SET "nextAt" = wishwall_now() - interval '1 hour' WHERE step = 'accept'`)

@@ -148,6 +148,7 @@ test('groups say the same as each asked for by itself, and a trend adds up to th
     for (const [node, group] of [['S', 'node'], ['P', 'node'], ['S', 'item'], ['S', 'party'], ['B', 'party']] as const) {
       const answer = await rates(database.db, KEYRING, { node, group, ...days }, chief)
       expect(answer.groups.length, group).toBeGreaterThan(0)
+      expect(answer.rates.map(plain), `${node} by ${group}`).toEqual(naiveRates(all, RATE_CODES, asked(node, days, {}, at)))
       for (const { key, kind, rates: figures } of answer.groups) {
         // The place itself, beside those below it.
         if (group === 'node' && key === node) continue
@@ -155,6 +156,15 @@ test('groups say the same as each asked for by itself, and a trend adds up to th
         const here = all.filter((unit) => group !== 'node' || unit.path.split('/').includes(node))
         expect(figures.map(plain), `${node} ${kind} ${key}`).toEqual(naiveRates(here, rateable(more.party), asked(group === 'node' ? key : node, days, more, at)))
       }
+    }
+    // Whoever watches over several places, one of them deeper down, has them told apart.
+    const trees = ['S/C/', 'S/D/P/B/']
+    const twice = { ...chief, duties: trees.map((path) => ({ ...chief.duties[0]!, path, organisationId: null })) }
+    const under = (...paths: string[]) => naiveRates(all.filter(({ path }) => paths.some((tree) => path.startsWith(tree))), RATE_CODES, asked('S', days, {}, at))
+    for (const group of ['node', 'item'] as const) {
+      const { rates: both, groups } = await rates(database.db, KEYRING, { group, ...days }, twice)
+      expect(both.map(plain), `both by ${group}`).toEqual(under(...trees))
+      if (group === 'node') for (const [key, tree] of [['C', 'S/C/'], ['B', 'S/D/P/B/']] as const) expect(groups.find((one) => one.key === key)!.rates.map(plain), tree).toEqual(under(tree))
     }
     const whole = await rates(database.db, KEYRING, { node: 'S', ...days }, chief)
     for (const by of ['day', 'week', 'month'] as const) {

@@ -36,7 +36,7 @@ describe('a wish', () => {
     expect(seen).toMatchObject({ title: '陪伴', node: { code: 'P' }, allowed: ['claim'], source: null })
     expect(await act(db, 'claim', id, {}, member)).toMatchObject({ state: 'in_progress', assignees: [{ person: member.id }] })
     expect(await act(db, 'complete', id, { outcome: '陪老人下了一下午棋' }, member)).toMatchObject({ state: 'completed' })
-    expect(await act(db, 'rate', id, { solved: 'solved', satisfaction: 'satisfied' }, resident)).toMatchObject({ state: 'closed', allowed: ['reopen'] })
+    expect(await act(db, 'rate', id, { solved: 'solved', satisfaction: 'satisfied' }, resident)).toMatchObject({ state: 'closed', allowed: ['rate', 'reopen'] })
     expect((await history(db, id, staff)).map(({ verb }) => verb)).toEqual(['file', 'accept', 'place', 'claim', 'complete', 'rate'])
     const after = await find(db, id, resident)
     expect(after.deadlines).toEqual([])
@@ -50,6 +50,27 @@ describe('a wish', () => {
     const { data } = await feed(db, { limit: 100 }, staff)
     expect(data.at(-1)).toMatchObject({ type: 'request.filed', number: filed.number, node: 'U', state: 'filed', from: null })
     expect((await inbox(db, staff.id, { limit: 5 })).data[0]).toMatchObject({ title: `${filed.number} 点单` })
+  }))
+
+  test('is done again once for whoever is not satisfied, also after it was reopened; and of what is closed he has one word more', () => town.inside(async () => {
+    const { db } = database
+    const { id } = await wish()
+    const done = async () => {
+      await act(db, 'dispatch', id, { to: member.id }, staff)
+      await act(db, 'sign', id, {}, member)
+      await act(db, 'complete', id, { outcome: '办好了' }, member)
+    }
+    const bad = { solved: 'unsolved', satisfaction: 'dissatisfied' } as const
+    await act(db, 'accept', id, {}, staff)
+    await done()
+    expect(await act(db, 'reopen', id, {}, resident)).toMatchObject({ state: 'accepted', cycle: 2 })
+    await done()
+    await expect(act(db, 'complete', id, { outcome: '办好了' }, member)).rejects.toMatchObject({ code: 'transition-refused', facts: { state: 'completed' } })
+    expect(await act(db, 'rate', id, bad, resident)).toMatchObject({ state: 'accepted', cycle: 3 })
+    await done()
+    expect(await act(db, 'follow-up', id, bad, caller)).toMatchObject({ state: 'closed', cycle: 3, satisfaction: 'dissatisfied' })
+    expect(await act(db, 'rate', id, { solved: 'partly', satisfaction: 'fairly' }, resident)).toMatchObject({ state: 'closed', satisfaction: 'fairly' })
+    await expect(act(db, 'rate', id, bad, resident)).rejects.toMatchObject({ code: 'already-rated' })
   }))
 
   test('is listed by subtree and state', () => town.inside(async () => {

@@ -696,6 +696,28 @@ describe('the owner', () => {
     await expect(town.inside(() => redeliver(database.db, id, id, app))).rejects.toEqual(problem('not-found'))
   })
 
+  test('of an app at a place finer than a community hears of no confidential matter there, nor by a replay; who keeps the place does', async () => {
+    const secret = () => town.inside(() => file(database.db, { item: 'companionship', title: '别让人知道', node: 'U', confidential: true }, resident))
+    const hidden = [await secret()]
+    const shown = await filed()
+    await relayed()
+    const [fine, community, staffs] = [await create({ node: 'U' }), await create({ node: 'C' }), await create({ node: 'P' }, admin)]
+    hidden.push(await secret())
+    await deliverAll()
+    const of = async (id: string, who: AppActor | PersonActor = app) => (await town.inside(() => listDeliveries(database.db, id, { limit: 100 }, who))).data.length
+    expect([await of(fine.id), await of(community.id), await of(staffs.id, admin)]).toEqual([0, 1, 1])
+    const all = async (id: string, who: AppActor | PersonActor = app) => {
+      const [{ now: to }] = (await database.owner.query<{ now: Date }>('SELECT wishwall_now() AS now')).rows as [{ now: Date }]
+      return (await town.inside(() => replay(database.db, id, { from: new Date(to.getTime() - 3_600_000), to }, who))).replayed
+    }
+    expect([await all(fine.id), await all(community.id), await all(staffs.id, admin)]).toEqual([1, 3, 3])
+    await deliverAll()
+    const told = sent.map(({ body }) => String(body))
+    expect(told.some((body) => body.includes(shown.number))).toBe(true)
+    expect(await of(fine.id)).toBe(1)
+    expect(hidden).toHaveLength(2)
+  })
+
   test('replays a time range: what was before the endpoint, what failed and what was delivered before; once', async () => {
     await filed()
     const [start] = await rows<{ at: Date }>(`SELECT min(at) AS at FROM outbox WHERE "tenantId" = $1`, [town.tenantId])

@@ -41,7 +41,7 @@ const XINTANG = {
     'XLL': { name: '“新邻里”志愿者服务队', kind: 'volunteer_team', node: 'JD' },
   },
   people: {
-    resident: {}, upstairs: {}, downstairs: {}, other: {},
+    resident: { lives: 'JD-1-2-3' }, upstairs: {}, downstairs: {}, other: {},
     neighbourHead: { at: ['neighbour_head@JD-1-2-3'] },
     patchHead: { at: ['patch_head@JD-1'] },
     // 双向进入、交叉任职: of the property firm, and of the community's front desk

@@ -106,7 +106,7 @@ describe('“线上办理问询和线下跑腿代办‘双服务’”', () => {
     await people.reviewer.does('dispatch', errand, { to: 'PT01' })
     await people.runner.does('sign', errand)
     const took = await people.runner.does('record', errand, {
-      papers: [
+      authorisation: 'paper', papers: [
         { paper: 'id_card', direction: 'received' }, { paper: 'household_register', direction: 'received' }, { paper: 'photo', direction: 'received', count: 2 },
       ],
     })

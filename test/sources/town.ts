@@ -59,6 +59,8 @@ interface Role {
   in?: readonly string[]
   /** Verified ties: `party_member@DZB`. */
   ties?: readonly string[]
+  /** The node where he is at home. */
+  lives?: string
 }
 
 type Filing = Body<'file'> & Record<string, unknown>
@@ -272,9 +274,9 @@ async function inhabit(db: Database['db'], tenantId: string, { code, people }: P
       if (!place) throw new Error(`${tie}: there is no ${where}`)
       return { what, ...place }
     }
-    for (const [who, { login, at = [], in: posts = [], ties = [] }] of Object.entries({ ...people, [WATCHER]: { at: [`${WATCHER}@${code}`] } as Role })) {
+    for (const [who, { login, lives, at = [], in: posts = [], ties = [] }] of Object.entries({ ...people, [WATCHER]: { at: [`${WATCHER}@${code}`] } as Role })) {
       // Nobody logs in by password here: a hash for each would take longer than all else.
-      const personId = await createPerson(db, keyring, { name: '王示例', ...(login && { login }) })
+      const personId = await createPerson(db, keyring, { name: '王示例', ...(login && { login }), ...(lives && { nodeId: found(`@${lives}`).nodeId }) })
       ids.set(who, personId)
       for (const { what, nodeId } of at.map(found)) await grantDuty(db, { personId, roleCode: what, nodeId })
       for (const { what, nodeId, id } of posts.map(found)) await grantDuty(db, { personId, roleCode: what, nodeId, organisationId: id })

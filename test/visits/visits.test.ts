@@ -73,6 +73,9 @@ describe('households', () => {
     expect((await get(watcher, `/v1/households?person=${member.id}`)).body.data).toHaveLength(3)
     expect((await send(member, [visit('m-1', { household: mine[0], result: 'not_home' }), visit('m-2', { household: homes[0] })])).body.data.map(({ status }: { status: number }) => status)).toEqual([201, 404])
     expect((await link('links/end')).body).toEqual({ changed: 3 })
+    // Who is linked reads the doors: given and taken back, each once, is on record.
+    const { rows: told } = await database.owner.query(`SELECT action, "objectId", "actorId", details FROM audit_entry WHERE action LIKE 'household.%' ORDER BY id`)
+    expect(told.map(({ action, objectId, details }) => [action, objectId, (details.households as string[]).length])).toEqual([['household.linked', member.id, 3], ['household.unlinked', member.id, 3]])
     expect((await get(member, '/v1/households')).body.data).toEqual([])
   })
 })

@@ -13,6 +13,8 @@ interface Player {
   posts?: readonly { role: string; in: OrganisationCode }[]
   ties?: readonly { kind: ClaimerKind; in: OrganisationCode }[]
   resident?: true
+  /** Where he lives: the code of a node. */
+  home?: string
 }
 
 const member = (branch: OrganisationCode = 'YQHF-DZB') => ({ kind: 'party_member', in: branch }) as const
@@ -61,10 +63,10 @@ export const CAST = {
   enforcement: { login: 'YQ0029', name: '杜示例', posts: [{ role: 'unit_liaison', in: 'SLZF' }] },
 
   // who files
-  residentA: { login: 'YQ1001', name: '萧示例', resident: true },
-  residentB: { login: 'YQ1002', name: '程示例', resident: true },
-  residentC: { login: 'YQ1003', name: '曹示例', resident: true },
-  elder: { name: '袁示例', resident: true },
+  residentA: { login: 'YQ1001', name: '萧示例', resident: true, home: 'YQHF-01-1' },
+  residentB: { login: 'YQ1002', name: '程示例', resident: true, home: 'YQHF-02-1' },
+  residentC: { login: 'YQ1003', name: '曹示例', resident: true, home: 'YQHF-06-1' },
+  elder: { name: '袁示例', resident: true, home: 'YQHF-03-2' },
 } as const satisfies Record<string, Player>
 
 export type Who = keyof typeof CAST

@@ -7,7 +7,7 @@ import { begin, does, pictured, type Stage, type Story } from './story.ts'
 /** The month before: what is over, so that rates, ranking and credit have something to say. */
 
 /** Days ago at which something happened, the oldest first; what began on one goes on at the next. */
-export const DAYS_AGO = [27, 24, 20, 17, 13, 10, 6, 3] as const
+export const DAYS_AGO = [27, 22, 17, 12, 7, 3] as const
 
 /** 专项行动 of the month. */
 export const CAMPAIGN = 'WARM-WINTER'
@@ -37,29 +37,29 @@ const warm = { campaign: CAMPAIGN }
 export const HISTORY: readonly Past[] = [
   { begun: 0, by: 'residentA', photo: 'dark', file: { item: 'corridor-light', node: 'YQHF-01-1', title: '一楼感应灯坏了' },
     days: [[does('headOf1', 'dispatch', { to: 'YQ0016' }), does('headOfUnit', 'sign', {}), does('headOfUnit', 'respond', {})], [pictured('headOfUnit', 'light', { outcome: '已换新灯。' })], pleased] },
-  { begun: 1, by: 'residentB', photo: 'hole', file: { item: 'repair-road', node: COMPOUND, title: '东门里的路面塌了一块' }, days: [sent, [pictured('propertyManager', 'repaired', { outcome: '已铺平。' })], pleased] },
+  { begun: 0, by: 'residentB', photo: 'hole', file: { item: 'repair-road', node: COMPOUND, title: '东门里的路面塌了一块' }, days: [sent, [pictured('propertyManager', 'repaired', { outcome: '已铺平。' })], pleased] },
   service(0, 'residentB', 'drain', 'YQHF-02-1', '厨房下水堵了', '已疏通。'),
   service(0, 'residentC', 'elevator', 'YQHF-06-1', '电梯有异响', '已更换导靴。', told('solved', 'fairly')),
-  service(1, 'residentA', 'cleaning', 'YQHF-01', '楼道有积水', '已清扫。'),
-  service(1, 'residentC', 'parking', COMPOUND, '地下车库灯太暗', '已增加两盏灯。'),
-  service(2, 'residentB', 'tree', COMPOUND, '树枝压到晾衣架', '已修剪。'),
-  service(2, 'residentA', 'illegal-parking', COMPOUND, '消防通道停了一排车', '已劝离并划线。', told('partly', 'fairly')),
-  service(3, 'residentC', 'environment-cleaning', 'YQHF-06', '地下室堆了旧家具', '已清走。'),
-  service(3, 'residentB', 'repair-road', 'YQHF-02', '台阶缺了一角', '已补好。'),
-  service(4, 'residentA', 'repair-road', 'YQHF-01', '门前地砖松动', '已重铺。'),
-  service(4, 'residentC', 'drain', 'YQHF-06-2', '卫生间返味', '已加装防臭地漏。', told('unsolved', 'dissatisfied')),
-  service(5, 'residentB', 'cleaning', 'YQHF-02-2', '电梯厅有宠物粪便', '已清理并张贴提示。'),
-  service(5, 'residentA', 'elevator', 'YQHF-01', '轿厢灯不亮', '已更换。'),
+  service(0, 'residentA', 'cleaning', 'YQHF-01', '楼道有积水', '已清扫。'),
+  service(0, 'residentC', 'parking', COMPOUND, '地下车库灯太暗', '已增加两盏灯。'),
+  service(1, 'residentB', 'tree', COMPOUND, '树枝压到晾衣架', '已修剪。'),
+  service(1, 'residentA', 'illegal-parking', COMPOUND, '消防通道停了一排车', '已劝离并划线。', told('partly', 'fairly')),
+  service(2, 'residentC', 'environment-cleaning', 'YQHF-06', '地下室堆了旧家具', '已清走。'),
+  service(2, 'residentB', 'repair-road', 'YQHF-02', '台阶缺了一角', '已补好。'),
+  service(3, 'residentA', 'repair-road', 'YQHF-01', '门前地砖松动', '已重铺。'),
+  service(3, 'residentC', 'drain', 'YQHF-06-2', '卫生间返味', '已加装防臭地漏。', told('unsolved', 'dissatisfied')),
+  service(3, 'residentB', 'cleaning', 'YQHF-02-2', '电梯厅有宠物粪便', '已清理并张贴提示。'),
+  service(3, 'residentA', 'elevator', 'YQHF-01', '轿厢灯不亮', '已更换。'),
   wish(0, 'residentA', 'companionship', 'YQHF-01-1', '陪父亲去体检', 'memberA', '体检一切正常。'),
   wish(0, 'residentB', 'small-repair', 'YQHF-02-1', '修一把藤椅', 'volunteerA', '藤椅修好了。'),
-  wish(1, 'residentC', 'errand', 'YQHF-06-1', '代交一次有线电视费', 'volunteerB', '已缴费，收据放在驿站。'),
-  wish(2, 'residentA', 'small-gift', 'YQHF-01-2', '一双防滑棉鞋', 'memberB', '已送到家。', warm),
-  wish(2, 'residentB', 'small-repair', 'YQHF-02-2', '给窗户贴密封条', 'memberA', '六扇窗都贴好了。', warm),
-  wish(3, 'residentC', 'small-gift', 'YQHF-06-2', '一条电热毯', 'individual', '已送到驿站并取走。', warm),
-  wish(3, 'residentA', 'companionship', 'YQHF-01-1', '周末聊聊天', 'volunteerA', '聊了一下午。'),
-  wish(4, 'residentB', 'home-haircut', 'YQHF-02-1', '上门理一次发', 'volunteerB', '已理发。'),
-  wish(4, 'residentC', 'small-repair', 'YQHF-06-1', '检查一次暖气阀门', 'memberB', '更换了一个阀门。', warm),
-  wish(5, 'residentA', 'study-help', 'YQHF-01-1', '辅导一次数学', 'memberC', '讲完了两章。'),
+  wish(0, 'residentC', 'errand', 'YQHF-06-1', '代交一次有线电视费', 'volunteerB', '已缴费，收据放在驿站。'),
+  wish(1, 'residentA', 'small-gift', 'YQHF-01-2', '一双防滑棉鞋', 'memberB', '已送到家。', warm),
+  wish(1, 'residentB', 'small-repair', 'YQHF-02-2', '给窗户贴密封条', 'memberA', '六扇窗都贴好了。', warm),
+  wish(2, 'residentC', 'small-gift', 'YQHF-06-2', '一条电热毯', 'individual', '已送到驿站并取走。', warm),
+  wish(2, 'residentA', 'companionship', 'YQHF-01-1', '周末聊聊天', 'volunteerA', '聊了一下午。'),
+  wish(3, 'residentB', 'home-haircut', 'YQHF-02-1', '上门理一次发', 'volunteerB', '已理发。'),
+  wish(3, 'residentC', 'small-repair', 'YQHF-06-1', '检查一次暖气阀门', 'memberB', '更换了一个阀门。', warm),
+  wish(3, 'residentA', 'study-help', 'YQHF-01-1', '辅导一次数学', 'memberC', '讲完了两章。'),
 ]
 
 /** Day by day; on one day everything at once, each story in its own order. @param on with the clock so many days behind */

@@ -37,12 +37,16 @@ const UNITS_EACH = 2
 const count = (n: number) => Array.from({ length: n }, (_, index) => index + 1)
 const building = (n: number) => `${COMPOUND}-${String(n).padStart(2, '0')}`
 
+/** WGS84, about where 银雀华府 is; its towers stand in rows of four, some 50 m apart. */
+const GATE = { lng: 118.3354, lat: 35.0537 }
+const point = (n: number, unit = 0) => ({ lng: Number((GATE.lng + ((n - 1) % 4) * 0.0006 + unit * 0.0001).toFixed(6)), lat: Number((GATE.lat + Math.ceil(n / 4) * 0.0005).toFixed(6)) })
+
 /** Below the street; each after the one it lies in. */
 export const PLACES: readonly NewNode[] = [
   ...Object.entries(COMMUNITIES).map(([code, name]) => ({ parent: STREET, code, name, level: 'community' })),
-  { parent: VILLAGE, code: COMPOUND, name: '银雀华府', level: 'compound' },
+  { parent: VILLAGE, code: COMPOUND, name: '银雀华府', level: 'compound', point: GATE },
   ...count(BUILDINGS).flatMap((n) => [
-    { parent: COMPOUND, code: building(n), name: `${n}号楼`, level: 'building' },
-    ...count(UNITS_EACH).map((unit) => ({ parent: building(n), code: `${building(n)}-${unit}`, name: `${n}号楼${unit}单元`, level: 'unit' })),
+    { parent: COMPOUND, code: building(n), name: `${n}号楼`, level: 'building', point: point(n) },
+    ...count(UNITS_EACH).map((unit) => ({ parent: building(n), code: `${building(n)}-${unit}`, name: `${n}号楼${unit}单元`, level: 'unit', point: point(n, unit) })),
   ]),
 ]

@@ -1,3 +1,4 @@
+import type { NewItem } from '../../service/items.ts'
 import { COMPOUND } from './places.ts'
 import { does, type Story } from './story.ts'
 
@@ -8,7 +9,26 @@ const toProperty = does('dispatcher', 'dispatch', { to: 'YZ-PROPERTY' })
 const signed = does('propertyManager', 'sign', {})
 const done = (outcome: string) => does('propertyManager', 'complete', { outcome })
 
+/** S2: 在线上填写表格、后台审核、线下跑腿代办. */
+export const CERTIFICATE: NewItem = {
+  code: 'residence-certificate', name: '代办居住证明', category: '跑腿代办', kind: 'errand', mode: 'dispatch', wall: false, policy: 'standard', grade: null, gradePolicies: {}, proof: false, review: true,
+  form: {
+    type: 'object', additionalProperties: false, required: ['use', 'idNumber'],
+    properties: {
+      use: { type: 'string', title: '用途', oneOf: [{ const: 'school', title: '子女入学' }, { const: 'work', title: '就业' }, { const: 'other', title: '其他' }] },
+      idNumber: { type: 'string', title: '身份证号', maxLength: 18, pattern: '^\\d{17}[\\dX]$', 'x-personal': true },
+      copies: { type: 'integer', title: '份数', minimum: 1, maximum: 5 },
+      since: { type: 'string', title: '从哪一天起居住', format: 'date' },
+    },
+  },
+}
+
 export const SERVICES: readonly Story[] = [
+  // a form, and somebody other than who asked who looks through it
+  {
+    by: 'residentC', file: { item: CERTIFICATE.code, node: 'YQHF-06-1', title: '代办居住证明', form: { use: 'school', idNumber: '000000200001010000', copies: 2, since: '2019-05-01' } },
+    then: [does('dispatcher', 'return', { reason: 'incomplete', note: '请补充房屋租赁合同。' })],
+  },
   { by: 'app', file: { item: 'elevator', node: 'YQHF-03-2', title: '电梯门关得太快', description: '老人推着小车来不及进。', externalRef: 'DEMO-002' } },
   // S3: nobody need accept what the building settles itself
   { by: 'headOf1', file: { item: 'corridor-light', node: 'YQHF-01-2', title: '五楼楼道灯不亮', source: 'visit' } },

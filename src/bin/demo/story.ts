@@ -48,10 +48,12 @@ export async function play(stage: Stage, stories: readonly Story[]): Promise<voi
 }
 
 /** @param number of its own day when left out */
-export async function begin({ db, shelf, actor, id }: Stage, { by, filer, beneficiary, guardian, photo: scene, file: words }: Story, number?: string): Promise<string> {
+export async function begin({ db, shelf, actor, id }: Stage, { by: asks, filer: said, beneficiary, guardian, photo: scene, file: words }: Story, number?: string): Promise<string> {
+  // A resident knows nobody's id: whoever asks for a neighbour has the grid worker write it down.
+  const [by, filer] = beneficiary !== undefined && said === undefined && asks !== 'app' ? ['gridWorker' as const, asks] : [asks, said]
   const named = { ...(filer && { filer: id(filer) }), ...(beneficiary && { beneficiary: id(beneficiary) }), ...(guardian && { guardian: id(guardian) }) }
   const attachments = scene && { attachments: [await photo({ ...shelf, db }, scene, actor(by))] }
-  const request = await file(db, { consents: [toTheWall(guardian)], ...words, ...named, ...attachments }, actor(by), number === undefined ? {} : { number })
+  const request = await file(db, { consents: [toTheWall(guardian)], ...words, ...named, ...attachments }, actor(by), { keyring: shelf.keyring, ...(number !== undefined && { number }) })
   return request.id
 }
 

@@ -130,6 +130,8 @@ export interface paths {
          * 点单
          * @description 居民点单，或由工作人员、第三方应用代为点单。
          *
+         *     工作人员点单时，回答中带有辖区内疑似重复的点单（`duplicates`），供并案；并案须由派单人另行办理。
+         *
          *     谁可以调用：本租户的所有人和应用；令牌须有 requests:write（点单和办理）。
          */
         post: operations["fileRequest"];
@@ -773,7 +775,7 @@ export interface paths {
         put?: never;
         /**
          * 办理记录
-         * @description 记录办理过程：跑腿的材料交接与次数、调解的场次与协议、活动的参加人数。
+         * @description 记录办理过程：跑腿的委托、材料交接与次数、调解的场次与协议、活动的参加人数。
          *
          *     - 办理中 → 不变（承办人、协办方）
          *
@@ -1062,7 +1064,7 @@ export interface paths {
         put?: never;
         /**
          * 申请挂账
-         * @description 一时办不了的申请挂账，须有复核日期和理由。
+         * @description 一时办不了的在到期之前申请挂账，须有复核日期和理由。
          *
          *     - 已受理、已上墙待认领、办理中 → 不变（派单权限、承办人）
          *
@@ -1159,7 +1161,7 @@ export interface paths {
         put?: never;
         /**
          * 申请剔除
-         * @description 申请不计入考核，须有理由。
+         * @description 申请不计入考核，须有理由；办理中的须在到期之前申请。
          *
          *     - 办理中、已办结待回访、已结案 → 不变（派单权限、承办人、办结的承办人）
          *
@@ -1183,7 +1185,7 @@ export interface paths {
         put?: never;
         /**
          * 同意剔除
-         * @description 上一级同意剔除；考核数字始终列明剔除的件数、理由和批准人。
+         * @description 上一级同意剔除；考核数字始终列明剔除的件数、理由和批准人，居民得到通知和理由。
          *
          *     - 办理中、已办结待回访、已结案 → 不变（审批权限（上一级））
          *
@@ -1328,7 +1330,7 @@ export interface paths {
         put?: never;
         /**
          * 评价
-         * @description 点单人或受益人评价；未解决或不满意的重办一次。结案后在期限内还可评价一次。
+         * @description 点单人或受益人评价；未解决或不满意的重办一次。结案后在期限内还可再评价一次，以最后一次为准。
          *
          *     - 已办结待回访 → 已结案、已受理（点单人、受益人、监护人）
          *     - 已结案 → 已结案（点单人、受益人、监护人）
@@ -3250,7 +3252,7 @@ export interface paths {
         put?: never;
         /**
          * 新建回调地址
-         * @description 此后发生的事件会签名后 POST 到这个地址（Standard Webhooks）。未得到 2xx 的在约 76 小时内重试 12 次；回答 410 立即停用；连续失败五天停用。
+         * @description 此后发生的事件会签名后 POST 到这个地址（Standard Webhooks）。未得到 2xx 的在约 76 小时内重试 12 次；回答 410 立即停用；连续失败五天（且至少二十次）停用。
          *
          *     谁可以调用：本人（应用：自己的），在该节点或其上级有权限的人（管理 administer、系统管理 configure）；令牌须有 webhooks:manage（管理回调地址，接收事件通知）。
          */
@@ -4352,7 +4354,7 @@ export interface paths {
         put?: never;
         /**
          * 查看诉求人联系方式
-         * @description 办理期间的承办人（认领人须有 contact_to_claimer 同意）、结案前的派单人、待回访时的回访人。调解和保密件只限承办人。每次查看都有记录，每人每天有上限。
+         * @description 姓名、电话、门牌，和表单中的个人信息。办理期间的承办人（认领人须有 contact_to_claimer 同意）、结案前的派单人、待回访时的回访人。调解和保密件只限承办人。每次查看都有记录，每人每天有上限。
          *
          *     谁可以调用：承办人，在该节点或其上级有权限的人（派单 dispatch）；令牌须有 requests:write（点单和办理）；应用不能以自己的令牌调用。
          */
@@ -4715,6 +4717,28 @@ export interface paths {
         get: operations["getEnrolment"];
         put?: never;
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/enrolments/{id}/reveal": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * 查看报到人明文
+         * @description 有权核实的人，待核实期间。每次查看都有记录，每人每天有上限。
+         *
+         *     谁可以调用：在该节点或其上级有权限的人（管理 administer、安全管理 secure、派单 dispatch）；令牌须有 directory:write（维护网格、组织、人员和服务菜单）；应用不能以自己的令牌调用。
+         */
+        post: operations["revealEnrolment"];
         delete?: never;
         options?: never;
         head?: never;
@@ -5738,7 +5762,7 @@ export interface paths {
         put?: never;
         /**
          * 导入 Excel 或 CSV
-         * @description 不是表格、缺少列、有合并单元格的当即拒绝；其余在后台进行，见 GET /v1/operations/{id}（进度）和 GET /v1/imports/{id}（每个错误：第N行 X列）。dry-run 只检查，all 全部导入或一行也不导入，good 只导入没有错的行。逐行按本人的权限，与逐件办理的规则相同；中断后自动继续，不会重复。填写工号的人员开设账号，一次性密码另由“重置密码”给出。
+         * @description 不是表格、缺少列、有合并单元格的当即拒绝；其余在后台进行，见 GET /v1/operations/{id}（进度）和 GET /v1/imports/{id}（每个错误：第N行 X列）。dry-run 只检查，all 全部导入或一行也不导入，good 只导入没有错的行。认得常用的表头（手机、手机号、联系电话……）、表头上方的标题行、各种写法的日期（2026/11/21、2026年11月21日、日期序号）和全角数字；被 Excel 改成日期或科学计数法的号码逐格指出。逐行按本人的权限，与逐件办理的规则相同；中断后自动继续，不会重复；改正后整张表再次导入，已有的人员、住户、走访和信件保持原样。填写工号的人员开设账号，一次性密码另由“重置密码”给出。
          *
          *     谁可以调用：在该节点或其上级有权限的人（代办 file_for、管理 administer、系统管理 configure、安全管理 secure）；令牌须有 directory:write（维护网格、组织、人员和服务菜单）；应用不能以自己的令牌调用。
          */
@@ -5824,7 +5848,7 @@ export interface paths {
         };
         /**
          * 导出走访
-         * @description 列：走访编号、住户、走访人、结果、走访时间、登记时间、点单。边读边写，不限行数；个人信息脱敏，保密件只有编号、状态和社区；会被当作公式的内容前加撇号。每次导出都有审计记录。中途出错时连接中断，文件不完整。
+         * @description 列：走访编号、节点代码、节点、门牌、走访人工号、走访人、结果、走访时间、登记时间、点单。边读边写，不限行数；个人信息脱敏，保密件只有编号、状态和社区；会被当作公式的内容前加撇号。每次导出都有审计记录。中途出错时连接中断，文件不完整。
          *
          *     谁可以调用：在该节点或其上级有权限的人（查看 view）；令牌须有 requests:read（查看点单）；应用不能以自己的令牌调用。
          */
@@ -5846,7 +5870,7 @@ export interface paths {
         };
         /**
          * 导出人员
-         * @description 列：工号、姓名、电话、门牌、所在节点、有账号、登记时间。边读边写，不限行数；个人信息脱敏，保密件只有编号、状态和社区；会被当作公式的内容前加撇号。每次导出都有审计记录。中途出错时连接中断，文件不完整。
+         * @description 列：工号、姓名、电话、门牌、所在节点、有账号、登记时间。明文只给本人管理其全部所在地点的人，其余仍脱敏。边读边写，不限行数；个人信息脱敏，保密件只有编号、状态和社区；会被当作公式的内容前加撇号。每次导出都有审计记录。中途出错时连接中断，文件不完整。
          *
          *     谁可以调用：在该节点或其上级有权限的人（查看 view）；令牌须有 directory:read（查看网格、组织、人员和服务菜单）；应用不能以自己的令牌调用。
          */
@@ -5873,6 +5897,226 @@ export interface paths {
          *     谁可以调用：在该节点或其上级有权限的人（查看 view）；令牌须有 directory:read（查看网格、组织、人员和服务菜单）；应用不能以自己的令牌调用。
          */
         get: operations["exportHouseholds"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/exports/nodes": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * 导出节点
+         * @description 列：代码、名称、层级、上级代码、经度、纬度、坐标系。列与导入模板相同。边读边写，不限行数；个人信息脱敏，保密件只有编号、状态和社区；会被当作公式的内容前加撇号。每次导出都有审计记录。中途出错时连接中断，文件不完整。
+         *
+         *     谁可以调用：在该节点或其上级有权限的人（查看 view）；令牌须有 directory:read（查看网格、组织、人员和服务菜单）；应用不能以自己的令牌调用。
+         */
+        get: operations["exportNodes"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/exports/organisations": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * 导出组织
+         * @description 列：代码、名称、类型、统一社会信用代码、节点代码、节点。边读边写，不限行数；个人信息脱敏，保密件只有编号、状态和社区；会被当作公式的内容前加撇号。每次导出都有审计记录。中途出错时连接中断，文件不完整。
+         *
+         *     谁可以调用：在该节点或其上级有权限的人（查看 view）；令牌须有 directory:read（查看网格、组织、人员和服务菜单）；应用不能以自己的令牌调用。
+         */
+        get: operations["exportOrganisations"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/exports/duties": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * 导出职责
+         * @description 列：工号、姓名、职责、节点代码、节点、组织、派出单位、开始、结束、替班人工号、替班人、替班开始、替班结束。边读边写，不限行数；个人信息脱敏，保密件只有编号、状态和社区；会被当作公式的内容前加撇号。每次导出都有审计记录。中途出错时连接中断，文件不完整。
+         *
+         *     谁可以调用：在该节点或其上级有权限的人（查看 view）；令牌须有 directory:read（查看网格、组织、人员和服务菜单）；应用不能以自己的令牌调用。
+         */
+        get: operations["exportDuties"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/exports/contacts": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * 导出公示牌
+         * @description 列：节点代码、节点、层级、空岗、职责、组织、姓名、电话、替班。每个节点谁负责，一人一行，空岗也列出；姓名和电话只有本人同意公开的。边读边写，不限行数；个人信息脱敏，保密件只有编号、状态和社区；会被当作公式的内容前加撇号。每次导出都有审计记录。中途出错时连接中断，文件不完整。
+         *
+         *     谁可以调用：在该节点或其上级有权限的人（查看 view）；令牌须有 directory:read（查看网格、组织、人员和服务菜单）；应用不能以自己的令牌调用。
+         */
+        get: operations["exportContacts"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/exports/enrolments": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * 导出报到名册
+         * @description 列：类别、组织关系、组织代码、组织、工号、姓名、状态、申请时间、核实时间、结束时间。限有权核实报到的人。边读边写，不限行数；个人信息脱敏，保密件只有编号、状态和社区；会被当作公式的内容前加撇号。每次导出都有审计记录。中途出错时连接中断，文件不完整。
+         *
+         *     谁可以调用：在该节点或其上级有权限的人（管理 administer、安全管理 secure、派单 dispatch）；令牌须有 directory:read（查看网格、组织、人员和服务菜单）；应用不能以自己的令牌调用。
+         */
+        get: operations["exportEnrolments"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/exports/skills": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * 导出技能库
+         * @description 列：技能代码、技能、工号、姓名、组织、等级、申报时间、核实时间。边读边写，不限行数；个人信息脱敏，保密件只有编号、状态和社区；会被当作公式的内容前加撇号。每次导出都有审计记录。中途出错时连接中断，文件不完整。
+         *
+         *     谁可以调用：在该节点或其上级有权限的人（查看 view）；令牌须有 directory:read（查看网格、组织、人员和服务菜单）；应用不能以自己的令牌调用。
+         */
+        get: operations["exportSkills"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/exports/items": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * 导出服务菜单
+         * @description 列：代码、名称、类型、办法、分类、时限规则代码、可上墙、分级、须附证明、须审核、技能、有表单、版本。边读边写，不限行数；个人信息脱敏，保密件只有编号、状态和社区；会被当作公式的内容前加撇号。每次导出都有审计记录。中途出错时连接中断，文件不完整。
+         *
+         *     谁可以调用：在该节点或其上级有权限的人（查看 view）；令牌须有 directory:read（查看网格、组织、人员和服务菜单）；应用不能以自己的令牌调用。
+         */
+        get: operations["exportItems"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/exports/venues": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * 导出驿站
+         * @description 列：名称、节点代码、节点、地址、开放时间、心愿墙节点代码。边读边写，不限行数；个人信息脱敏，保密件只有编号、状态和社区；会被当作公式的内容前加撇号。每次导出都有审计记录。中途出错时连接中断，文件不完整。
+         *
+         *     谁可以调用：在该节点或其上级有权限的人（查看 view）；令牌须有 directory:read（查看网格、组织、人员和服务菜单）；应用不能以自己的令牌调用。
+         */
+        get: operations["exportVenues"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/exports/campaigns": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * 导出专项行动
+         * @description 列：代码、名称、节点代码、节点、开始、结束、点单、办结、受益人数、目标点单、目标办结、目标受益人数、招募人数、已报名。边读边写，不限行数；个人信息脱敏，保密件只有编号、状态和社区；会被当作公式的内容前加撇号。每次导出都有审计记录。中途出错时连接中断，文件不完整。
+         *
+         *     谁可以调用：在该节点或其上级有权限的人（查看 view）；令牌须有 directory:read（查看网格、组织、人员和服务菜单）；应用不能以自己的令牌调用。
+         */
+        get: operations["exportCampaigns"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/exports/credit": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * 导出积分排名
+         * @description 列：名次、名称、积分、办结件数、从、到。边读边写，不限行数；个人信息脱敏，保密件只有编号、状态和社区；会被当作公式的内容前加撇号。每次导出都有审计记录。中途出错时连接中断，文件不完整。
+         *
+         *     谁可以调用：在该节点或其上级有权限的人（查看 view）；令牌须有 requests:read（查看点单）；应用不能以自己的令牌调用。
+         */
+        get: operations["exportCredit"];
         put?: never;
         post?: never;
         delete?: never;
@@ -6440,7 +6684,7 @@ export interface webhooks {
         put?: never;
         /**
          * 办理记录
-         * @description 记录办理过程：跑腿的材料交接与次数、调解的场次与协议、活动的参加人数。
+         * @description 记录办理过程：跑腿的委托、材料交接与次数、调解的场次与协议、活动的参加人数。
          */
         post: operations["onRequestRecorded"];
         delete?: never;
@@ -6680,7 +6924,7 @@ export interface webhooks {
         put?: never;
         /**
          * 申请挂账
-         * @description 一时办不了的申请挂账，须有复核日期和理由。
+         * @description 一时办不了的在到期之前申请挂账，须有复核日期和理由。
          */
         post: operations["onRequestParkAsked"];
         delete?: never;
@@ -6760,7 +7004,7 @@ export interface webhooks {
         put?: never;
         /**
          * 申请剔除
-         * @description 申请不计入考核，须有理由。
+         * @description 申请不计入考核，须有理由；办理中的须在到期之前申请。
          */
         post: operations["onRequestExclusionAsked"];
         delete?: never;
@@ -6780,7 +7024,7 @@ export interface webhooks {
         put?: never;
         /**
          * 同意剔除
-         * @description 上一级同意剔除；考核数字始终列明剔除的件数、理由和批准人。
+         * @description 上一级同意剔除；考核数字始终列明剔除的件数、理由和批准人，居民得到通知和理由。
          */
         post: operations["onRequestExclusionGranted"];
         delete?: never;
@@ -6900,7 +7144,7 @@ export interface webhooks {
         put?: never;
         /**
          * 评价
-         * @description 点单人或受益人评价；未解决或不满意的重办一次。结案后在期限内还可评价一次。
+         * @description 点单人或受益人评价；未解决或不满意的重办一次。结案后在期限内还可再评价一次，以最后一次为准。
          */
         post: operations["onRequestRated"];
         delete?: never;
@@ -7592,10 +7836,10 @@ export interface components {
             /** Format: date-time */
             at: string;
             /**
-             * @description 做了什么：duty.granted 授予职责，duty.changed 变更职责，duty.ended 终止职责，role.changed 变更职责权限，person.created 建立人员，person.changed 变更人员，person.suspended 停用人员，person.resumed 恢复人员，login.locked 登录锁定，login.unlocked 登录解锁，login.password-changed 修改密码，login.password-reset 重置为一次性密码，login.factor-enrolled 启用双因素认证，login.factor-removed 停用双因素认证，login.factor-used 使用恢复码，login.linked 绑定外部登录，login.unlinked 解绑外部登录，provider.changed 变更外部登录方式，enrolment.verified 核实报到，enrolment.rejected 退回报到，enrolment.ended 终止报到，client.created 登记应用，client.changed 变更应用，client.secret-rotated 轮换应用密钥，client.revoked 吊销应用，key.created 签发 API Key，key.revoked 吊销 API Key，keyring.rotated 轮换主密钥，limit.changed 变更限流，tenant.created 开通租户，tenant.changed 变更租户设置，node.created 新建地点，node.changed 变更地点，venue.changed 变更驿站，campaign.changed 变更专项行动，organisation.created 新建组织，organisation.changed 变更组织，policy.changed 变更时限规则，item.changed 变更服务菜单，calendar.changed 变更工作日历，endpoint.created 登记回调地址，endpoint.changed 变更回调地址，endpoint.paused 暂停回调地址，endpoint.resumed 恢复回调地址，endpoint.disabled 停用回调地址，endpoint.secret-rotated 轮换回调密钥，robot.created 登记群机器人，robot.removed 移除群机器人，robot.changed 变更群机器人，person.revealed 查看个人信息明文，request.revealed 查看点单中的个人信息，export.made 导出数据，import.made 导入数据，subject.exported 提供个人信息副本，subject.corrected 更正个人信息，consent.changed 变更同意，erasure.asked 申请删除个人信息，erasure.held 暂缓删除个人信息，erasure.done 删除个人信息，audit.read 查阅审计记录
+             * @description 做了什么：duty.granted 授予职责，duty.changed 变更职责，duty.ended 终止职责，role.changed 变更职责权限，person.created 建立人员，person.changed 变更人员，person.suspended 停用人员，person.resumed 恢复人员，login.locked 登录锁定，login.unlocked 登录解锁，login.password-changed 修改密码，login.password-reset 重置为一次性密码，login.factor-enrolled 启用双因素认证，login.factor-removed 停用双因素认证，login.factor-used 使用恢复码，login.linked 绑定外部登录，login.unlinked 解绑外部登录，provider.changed 变更外部登录方式，enrolment.verified 核实报到，enrolment.rejected 退回报到，enrolment.ended 终止报到，household.linked 交由联系人走访，household.unlinked 解除住户联系，client.created 登记应用，client.changed 变更应用，client.secret-rotated 轮换应用密钥，client.revoked 吊销应用，key.created 签发 API Key，key.revoked 吊销 API Key，keyring.rotated 轮换主密钥，limit.changed 变更限流，tenant.created 开通租户，tenant.changed 变更租户设置，node.created 新建地点，node.changed 变更地点，venue.changed 变更驿站，campaign.changed 变更专项行动，organisation.created 新建组织，organisation.changed 变更组织，policy.changed 变更时限规则，item.changed 变更服务菜单，calendar.changed 变更工作日历，endpoint.created 登记回调地址，endpoint.changed 变更回调地址，endpoint.paused 暂停回调地址，endpoint.resumed 恢复回调地址，endpoint.disabled 停用回调地址，endpoint.secret-rotated 轮换回调密钥，robot.created 登记群机器人，robot.removed 移除群机器人，robot.changed 变更群机器人，person.revealed 查看个人信息明文，request.revealed 查看点单中的个人信息，export.made 导出数据，import.made 导入数据，subject.exported 提供个人信息副本，subject.corrected 更正个人信息，consent.changed 变更同意，erasure.asked 申请删除个人信息，erasure.held 暂缓删除个人信息，erasure.done 删除个人信息，audit.read 查阅审计记录
              * @enum {string}
              */
-            action: "duty.granted" | "duty.changed" | "duty.ended" | "role.changed" | "person.created" | "person.changed" | "person.suspended" | "person.resumed" | "login.locked" | "login.unlocked" | "login.password-changed" | "login.password-reset" | "login.factor-enrolled" | "login.factor-removed" | "login.factor-used" | "login.linked" | "login.unlinked" | "provider.changed" | "enrolment.verified" | "enrolment.rejected" | "enrolment.ended" | "client.created" | "client.changed" | "client.secret-rotated" | "client.revoked" | "key.created" | "key.revoked" | "keyring.rotated" | "limit.changed" | "tenant.created" | "tenant.changed" | "node.created" | "node.changed" | "venue.changed" | "campaign.changed" | "organisation.created" | "organisation.changed" | "policy.changed" | "item.changed" | "calendar.changed" | "endpoint.created" | "endpoint.changed" | "endpoint.paused" | "endpoint.resumed" | "endpoint.disabled" | "endpoint.secret-rotated" | "robot.created" | "robot.removed" | "robot.changed" | "person.revealed" | "request.revealed" | "export.made" | "import.made" | "subject.exported" | "subject.corrected" | "consent.changed" | "erasure.asked" | "erasure.held" | "erasure.done" | "audit.read";
+            action: "duty.granted" | "duty.changed" | "duty.ended" | "role.changed" | "person.created" | "person.changed" | "person.suspended" | "person.resumed" | "login.locked" | "login.unlocked" | "login.password-changed" | "login.password-reset" | "login.factor-enrolled" | "login.factor-removed" | "login.factor-used" | "login.linked" | "login.unlinked" | "provider.changed" | "enrolment.verified" | "enrolment.rejected" | "enrolment.ended" | "household.linked" | "household.unlinked" | "client.created" | "client.changed" | "client.secret-rotated" | "client.revoked" | "key.created" | "key.revoked" | "keyring.rotated" | "limit.changed" | "tenant.created" | "tenant.changed" | "node.created" | "node.changed" | "venue.changed" | "campaign.changed" | "organisation.created" | "organisation.changed" | "policy.changed" | "item.changed" | "calendar.changed" | "endpoint.created" | "endpoint.changed" | "endpoint.paused" | "endpoint.resumed" | "endpoint.disabled" | "endpoint.secret-rotated" | "robot.created" | "robot.removed" | "robot.changed" | "person.revealed" | "request.revealed" | "export.made" | "import.made" | "subject.exported" | "subject.corrected" | "consent.changed" | "erasure.asked" | "erasure.held" | "erasure.done" | "audit.read";
             /**
              * @description system 系统管理，security 安全管理，data 数据
              * @enum {string}
@@ -7664,7 +7908,7 @@ export interface components {
             key: string | null;
             /** @description 这一件的 HTTP 状态 */
             status: number;
-            request?: components["schemas"]["Request"];
+            request?: components["schemas"]["FiledRequest"];
             /** @description 如单件办理时的问题 */
             problem?: {
                 code: string;
@@ -7697,6 +7941,11 @@ export interface components {
                 within?: "subtree" | "node";
                 /** @description 服务菜单代码 */
                 item?: string;
+                /**
+                 * @description 专项行动 id 或代码：为它点的单（心愿、活动……）
+                 * @example WINTER-2026
+                 */
+                campaign?: string;
                 /**
                  * @description 查找标题、说明、地址中的文字（繁简通用，空格分开的都要有）或单号；工作人员还可查申请人的姓名（至少两个字）和电话
                  * @example 楼道灯
@@ -7751,6 +8000,11 @@ export interface components {
                 /** @description 服务菜单代码 */
                 item?: string;
                 /**
+                 * @description 专项行动 id 或代码：为它点的单（心愿、活动……）
+                 * @example WINTER-2026
+                 */
+                campaign?: string;
+                /**
                  * @description 查找标题、说明、地址中的文字（繁简通用，空格分开的都要有）或单号；工作人员还可查申请人的姓名（至少两个字）和电话
                  * @example 楼道灯
                  */
@@ -7803,6 +8057,11 @@ export interface components {
                 within?: "subtree" | "node";
                 /** @description 服务菜单代码 */
                 item?: string;
+                /**
+                 * @description 专项行动 id 或代码：为它点的单（心愿、活动……）
+                 * @example WINTER-2026
+                 */
+                campaign?: string;
                 /**
                  * @description 查找标题、说明、地址中的文字（繁简通用，空格分开的都要有）或单号；工作人员还可查申请人的姓名（至少两个字）和电话
                  * @example 楼道灯
@@ -7857,6 +8116,11 @@ export interface components {
                 /** @description 服务菜单代码 */
                 item?: string;
                 /**
+                 * @description 专项行动 id 或代码：为它点的单（心愿、活动……）
+                 * @example WINTER-2026
+                 */
+                campaign?: string;
+                /**
                  * @description 查找标题、说明、地址中的文字（繁简通用，空格分开的都要有）或单号；工作人员还可查申请人的姓名（至少两个字）和电话
                  * @example 楼道灯
                  */
@@ -7907,6 +8171,11 @@ export interface components {
                 within?: "subtree" | "node";
                 /** @description 服务菜单代码 */
                 item?: string;
+                /**
+                 * @description 专项行动 id 或代码：为它点的单（心愿、活动……）
+                 * @example WINTER-2026
+                 */
+                campaign?: string;
                 /**
                  * @description 查找标题、说明、地址中的文字（繁简通用，空格分开的都要有）或单号；工作人员还可查申请人的姓名（至少两个字）和电话
                  * @example 楼道灯
@@ -7960,6 +8229,11 @@ export interface components {
                 /** @description 服务菜单代码 */
                 item?: string;
                 /**
+                 * @description 专项行动 id 或代码：为它点的单（心愿、活动……）
+                 * @example WINTER-2026
+                 */
+                campaign?: string;
+                /**
                  * @description 查找标题、说明、地址中的文字（繁简通用，空格分开的都要有）或单号；工作人员还可查申请人的姓名（至少两个字）和电话
                  * @example 楼道灯
                  */
@@ -8011,6 +8285,11 @@ export interface components {
                 within?: "subtree" | "node";
                 /** @description 服务菜单代码 */
                 item?: string;
+                /**
+                 * @description 专项行动 id 或代码：为它点的单（心愿、活动……）
+                 * @example WINTER-2026
+                 */
+                campaign?: string;
                 /**
                  * @description 查找标题、说明、地址中的文字（繁简通用，空格分开的都要有）或单号；工作人员还可查申请人的姓名（至少两个字）和电话
                  * @example 楼道灯
@@ -8065,6 +8344,11 @@ export interface components {
                 /** @description 服务菜单代码 */
                 item?: string;
                 /**
+                 * @description 专项行动 id 或代码：为它点的单（心愿、活动……）
+                 * @example WINTER-2026
+                 */
+                campaign?: string;
+                /**
                  * @description 查找标题、说明、地址中的文字（繁简通用，空格分开的都要有）或单号；工作人员还可查申请人的姓名（至少两个字）和电话
                  * @example 楼道灯
                  */
@@ -8117,6 +8401,11 @@ export interface components {
                 /** @description 服务菜单代码 */
                 item?: string;
                 /**
+                 * @description 专项行动 id 或代码：为它点的单（心愿、活动……）
+                 * @example WINTER-2026
+                 */
+                campaign?: string;
+                /**
                  * @description 查找标题、说明、地址中的文字（繁简通用，空格分开的都要有）或单号；工作人员还可查申请人的姓名（至少两个字）和电话
                  * @example 楼道灯
                  */
@@ -8166,6 +8455,11 @@ export interface components {
                 within?: "subtree" | "node";
                 /** @description 服务菜单代码 */
                 item?: string;
+                /**
+                 * @description 专项行动 id 或代码：为它点的单（心愿、活动……）
+                 * @example WINTER-2026
+                 */
+                campaign?: string;
                 /**
                  * @description 查找标题、说明、地址中的文字（繁简通用，空格分开的都要有）或单号；工作人员还可查申请人的姓名（至少两个字）和电话
                  * @example 楼道灯
@@ -8217,6 +8511,11 @@ export interface components {
                 /** @description 服务菜单代码 */
                 item?: string;
                 /**
+                 * @description 专项行动 id 或代码：为它点的单（心愿、活动……）
+                 * @example WINTER-2026
+                 */
+                campaign?: string;
+                /**
                  * @description 查找标题、说明、地址中的文字（繁简通用，空格分开的都要有）或单号；工作人员还可查申请人的姓名（至少两个字）和电话
                  * @example 楼道灯
                  */
@@ -8267,6 +8566,11 @@ export interface components {
                 within?: "subtree" | "node";
                 /** @description 服务菜单代码 */
                 item?: string;
+                /**
+                 * @description 专项行动 id 或代码：为它点的单（心愿、活动……）
+                 * @example WINTER-2026
+                 */
+                campaign?: string;
                 /**
                  * @description 查找标题、说明、地址中的文字（繁简通用，空格分开的都要有）或单号；工作人员还可查申请人的姓名（至少两个字）和电话
                  * @example 楼道灯
@@ -8320,6 +8624,11 @@ export interface components {
                 /** @description 服务菜单代码 */
                 item?: string;
                 /**
+                 * @description 专项行动 id 或代码：为它点的单（心愿、活动……）
+                 * @example WINTER-2026
+                 */
+                campaign?: string;
+                /**
                  * @description 查找标题、说明、地址中的文字（繁简通用，空格分开的都要有）或单号；工作人员还可查申请人的姓名（至少两个字）和电话
                  * @example 楼道灯
                  */
@@ -8371,6 +8680,11 @@ export interface components {
                 /** @description 服务菜单代码 */
                 item?: string;
                 /**
+                 * @description 专项行动 id 或代码：为它点的单（心愿、活动……）
+                 * @example WINTER-2026
+                 */
+                campaign?: string;
+                /**
                  * @description 查找标题、说明、地址中的文字（繁简通用，空格分开的都要有）或单号；工作人员还可查申请人的姓名（至少两个字）和电话
                  * @example 楼道灯
                  */
@@ -8421,6 +8735,11 @@ export interface components {
                 within?: "subtree" | "node";
                 /** @description 服务菜单代码 */
                 item?: string;
+                /**
+                 * @description 专项行动 id 或代码：为它点的单（心愿、活动……）
+                 * @example WINTER-2026
+                 */
+                campaign?: string;
                 /**
                  * @description 查找标题、说明、地址中的文字（繁简通用，空格分开的都要有）或单号；工作人员还可查申请人的姓名（至少两个字）和电话
                  * @example 楼道灯
@@ -8475,6 +8794,11 @@ export interface components {
                 /** @description 服务菜单代码 */
                 item?: string;
                 /**
+                 * @description 专项行动 id 或代码：为它点的单（心愿、活动……）
+                 * @example WINTER-2026
+                 */
+                campaign?: string;
+                /**
                  * @description 查找标题、说明、地址中的文字（繁简通用，空格分开的都要有）或单号；工作人员还可查申请人的姓名（至少两个字）和电话
                  * @example 楼道灯
                  */
@@ -8525,6 +8849,11 @@ export interface components {
                 within?: "subtree" | "node";
                 /** @description 服务菜单代码 */
                 item?: string;
+                /**
+                 * @description 专项行动 id 或代码：为它点的单（心愿、活动……）
+                 * @example WINTER-2026
+                 */
+                campaign?: string;
                 /**
                  * @description 查找标题、说明、地址中的文字（繁简通用，空格分开的都要有）或单号；工作人员还可查申请人的姓名（至少两个字）和电话
                  * @example 楼道灯
@@ -8579,6 +8908,11 @@ export interface components {
                 /** @description 服务菜单代码 */
                 item?: string;
                 /**
+                 * @description 专项行动 id 或代码：为它点的单（心愿、活动……）
+                 * @example WINTER-2026
+                 */
+                campaign?: string;
+                /**
                  * @description 查找标题、说明、地址中的文字（繁简通用，空格分开的都要有）或单号；工作人员还可查申请人的姓名（至少两个字）和电话
                  * @example 楼道灯
                  */
@@ -8629,6 +8963,11 @@ export interface components {
                 within?: "subtree" | "node";
                 /** @description 服务菜单代码 */
                 item?: string;
+                /**
+                 * @description 专项行动 id 或代码：为它点的单（心愿、活动……）
+                 * @example WINTER-2026
+                 */
+                campaign?: string;
                 /**
                  * @description 查找标题、说明、地址中的文字（繁简通用，空格分开的都要有）或单号；工作人员还可查申请人的姓名（至少两个字）和电话
                  * @example 楼道灯
@@ -8681,6 +9020,11 @@ export interface components {
                 /** @description 服务菜单代码 */
                 item?: string;
                 /**
+                 * @description 专项行动 id 或代码：为它点的单（心愿、活动……）
+                 * @example WINTER-2026
+                 */
+                campaign?: string;
+                /**
                  * @description 查找标题、说明、地址中的文字（繁简通用，空格分开的都要有）或单号；工作人员还可查申请人的姓名（至少两个字）和电话
                  * @example 楼道灯
                  */
@@ -8732,6 +9076,11 @@ export interface components {
                 /** @description 服务菜单代码 */
                 item?: string;
                 /**
+                 * @description 专项行动 id 或代码：为它点的单（心愿、活动……）
+                 * @example WINTER-2026
+                 */
+                campaign?: string;
+                /**
                  * @description 查找标题、说明、地址中的文字（繁简通用，空格分开的都要有）或单号；工作人员还可查申请人的姓名（至少两个字）和电话
                  * @example 楼道灯
                  */
@@ -8782,6 +9131,11 @@ export interface components {
                 within?: "subtree" | "node";
                 /** @description 服务菜单代码 */
                 item?: string;
+                /**
+                 * @description 专项行动 id 或代码：为它点的单（心愿、活动……）
+                 * @example WINTER-2026
+                 */
+                campaign?: string;
                 /**
                  * @description 查找标题、说明、地址中的文字（繁简通用，空格分开的都要有）或单号；工作人员还可查申请人的姓名（至少两个字）和电话
                  * @example 楼道灯
@@ -8835,6 +9189,11 @@ export interface components {
                 /** @description 服务菜单代码 */
                 item?: string;
                 /**
+                 * @description 专项行动 id 或代码：为它点的单（心愿、活动……）
+                 * @example WINTER-2026
+                 */
+                campaign?: string;
+                /**
                  * @description 查找标题、说明、地址中的文字（繁简通用，空格分开的都要有）或单号；工作人员还可查申请人的姓名（至少两个字）和电话
                  * @example 楼道灯
                  */
@@ -8887,6 +9246,11 @@ export interface components {
                 /** @description 服务菜单代码 */
                 item?: string;
                 /**
+                 * @description 专项行动 id 或代码：为它点的单（心愿、活动……）
+                 * @example WINTER-2026
+                 */
+                campaign?: string;
+                /**
                  * @description 查找标题、说明、地址中的文字（繁简通用，空格分开的都要有）或单号；工作人员还可查申请人的姓名（至少两个字）和电话
                  * @example 楼道灯
                  */
@@ -8937,6 +9301,11 @@ export interface components {
                 within?: "subtree" | "node";
                 /** @description 服务菜单代码 */
                 item?: string;
+                /**
+                 * @description 专项行动 id 或代码：为它点的单（心愿、活动……）
+                 * @example WINTER-2026
+                 */
+                campaign?: string;
                 /**
                  * @description 查找标题、说明、地址中的文字（繁简通用，空格分开的都要有）或单号；工作人员还可查申请人的姓名（至少两个字）和电话
                  * @example 楼道灯
@@ -8989,6 +9358,11 @@ export interface components {
                 /** @description 服务菜单代码 */
                 item?: string;
                 /**
+                 * @description 专项行动 id 或代码：为它点的单（心愿、活动……）
+                 * @example WINTER-2026
+                 */
+                campaign?: string;
+                /**
                  * @description 查找标题、说明、地址中的文字（繁简通用，空格分开的都要有）或单号；工作人员还可查申请人的姓名（至少两个字）和电话
                  * @example 楼道灯
                  */
@@ -9040,6 +9414,11 @@ export interface components {
                 /** @description 服务菜单代码 */
                 item?: string;
                 /**
+                 * @description 专项行动 id 或代码：为它点的单（心愿、活动……）
+                 * @example WINTER-2026
+                 */
+                campaign?: string;
+                /**
                  * @description 查找标题、说明、地址中的文字（繁简通用，空格分开的都要有）或单号；工作人员还可查申请人的姓名（至少两个字）和电话
                  * @example 楼道灯
                  */
@@ -9090,6 +9469,11 @@ export interface components {
                 within?: "subtree" | "node";
                 /** @description 服务菜单代码 */
                 item?: string;
+                /**
+                 * @description 专项行动 id 或代码：为它点的单（心愿、活动……）
+                 * @example WINTER-2026
+                 */
+                campaign?: string;
                 /**
                  * @description 查找标题、说明、地址中的文字（繁简通用，空格分开的都要有）或单号；工作人员还可查申请人的姓名（至少两个字）和电话
                  * @example 楼道灯
@@ -9143,6 +9527,11 @@ export interface components {
                 /** @description 服务菜单代码 */
                 item?: string;
                 /**
+                 * @description 专项行动 id 或代码：为它点的单（心愿、活动……）
+                 * @example WINTER-2026
+                 */
+                campaign?: string;
+                /**
                  * @description 查找标题、说明、地址中的文字（繁简通用，空格分开的都要有）或单号；工作人员还可查申请人的姓名（至少两个字）和电话
                  * @example 楼道灯
                  */
@@ -9194,6 +9583,11 @@ export interface components {
                 within?: "subtree" | "node";
                 /** @description 服务菜单代码 */
                 item?: string;
+                /**
+                 * @description 专项行动 id 或代码：为它点的单（心愿、活动……）
+                 * @example WINTER-2026
+                 */
+                campaign?: string;
                 /**
                  * @description 查找标题、说明、地址中的文字（繁简通用，空格分开的都要有）或单号；工作人员还可查申请人的姓名（至少两个字）和电话
                  * @example 楼道灯
@@ -9264,6 +9658,11 @@ export interface components {
                 /** @description 服务菜单代码 */
                 item?: string;
                 /**
+                 * @description 专项行动 id 或代码：为它点的单（心愿、活动……）
+                 * @example WINTER-2026
+                 */
+                campaign?: string;
+                /**
                  * @description 查找标题、说明、地址中的文字（繁简通用，空格分开的都要有）或单号；工作人员还可查申请人的姓名（至少两个字）和电话
                  * @example 楼道灯
                  */
@@ -9314,6 +9713,11 @@ export interface components {
                 within?: "subtree" | "node";
                 /** @description 服务菜单代码 */
                 item?: string;
+                /**
+                 * @description 专项行动 id 或代码：为它点的单（心愿、活动……）
+                 * @example WINTER-2026
+                 */
+                campaign?: string;
                 /**
                  * @description 查找标题、说明、地址中的文字（繁简通用，空格分开的都要有）或单号；工作人员还可查申请人的姓名（至少两个字）和电话
                  * @example 楼道灯
@@ -9367,6 +9771,11 @@ export interface components {
                 within?: "subtree" | "node";
                 /** @description 服务菜单代码 */
                 item?: string;
+                /**
+                 * @description 专项行动 id 或代码：为它点的单（心愿、活动……）
+                 * @example WINTER-2026
+                 */
+                campaign?: string;
                 /**
                  * @description 查找标题、说明、地址中的文字（繁简通用，空格分开的都要有）或单号；工作人员还可查申请人的姓名（至少两个字）和电话
                  * @example 楼道灯
@@ -9426,6 +9835,11 @@ export interface components {
                 /** @description 服务菜单代码 */
                 item?: string;
                 /**
+                 * @description 专项行动 id 或代码：为它点的单（心愿、活动……）
+                 * @example WINTER-2026
+                 */
+                campaign?: string;
+                /**
                  * @description 查找标题、说明、地址中的文字（繁简通用，空格分开的都要有）或单号；工作人员还可查申请人的姓名（至少两个字）和电话
                  * @example 楼道灯
                  */
@@ -9476,6 +9890,11 @@ export interface components {
                 within?: "subtree" | "node";
                 /** @description 服务菜单代码 */
                 item?: string;
+                /**
+                 * @description 专项行动 id 或代码：为它点的单（心愿、活动……）
+                 * @example WINTER-2026
+                 */
+                campaign?: string;
                 /**
                  * @description 查找标题、说明、地址中的文字（繁简通用，空格分开的都要有）或单号；工作人员还可查申请人的姓名（至少两个字）和电话
                  * @example 楼道灯
@@ -9529,6 +9948,11 @@ export interface components {
                 /** @description 服务菜单代码 */
                 item?: string;
                 /**
+                 * @description 专项行动 id 或代码：为它点的单（心愿、活动……）
+                 * @example WINTER-2026
+                 */
+                campaign?: string;
+                /**
                  * @description 查找标题、说明、地址中的文字（繁简通用，空格分开的都要有）或单号；工作人员还可查申请人的姓名（至少两个字）和电话
                  * @example 楼道灯
                  */
@@ -9579,6 +10003,11 @@ export interface components {
                 within?: "subtree" | "node";
                 /** @description 服务菜单代码 */
                 item?: string;
+                /**
+                 * @description 专项行动 id 或代码：为它点的单（心愿、活动……）
+                 * @example WINTER-2026
+                 */
+                campaign?: string;
                 /**
                  * @description 查找标题、说明、地址中的文字（繁简通用，空格分开的都要有）或单号；工作人员还可查申请人的姓名（至少两个字）和电话
                  * @example 楼道灯
@@ -9632,6 +10061,11 @@ export interface components {
                 /** @description 服务菜单代码 */
                 item?: string;
                 /**
+                 * @description 专项行动 id 或代码：为它点的单（心愿、活动……）
+                 * @example WINTER-2026
+                 */
+                campaign?: string;
+                /**
                  * @description 查找标题、说明、地址中的文字（繁简通用，空格分开的都要有）或单号；工作人员还可查申请人的姓名（至少两个字）和电话
                  * @example 楼道灯
                  */
@@ -9682,6 +10116,11 @@ export interface components {
                 within?: "subtree" | "node";
                 /** @description 服务菜单代码 */
                 item?: string;
+                /**
+                 * @description 专项行动 id 或代码：为它点的单（心愿、活动……）
+                 * @example WINTER-2026
+                 */
+                campaign?: string;
                 /**
                  * @description 查找标题、说明、地址中的文字（繁简通用，空格分开的都要有）或单号；工作人员还可查申请人的姓名（至少两个字）和电话
                  * @example 楼道灯
@@ -9734,6 +10173,11 @@ export interface components {
                 /** @description 服务菜单代码 */
                 item?: string;
                 /**
+                 * @description 专项行动 id 或代码：为它点的单（心愿、活动……）
+                 * @example WINTER-2026
+                 */
+                campaign?: string;
+                /**
                  * @description 查找标题、说明、地址中的文字（繁简通用，空格分开的都要有）或单号；工作人员还可查申请人的姓名（至少两个字）和电话
                  * @example 楼道灯
                  */
@@ -9785,6 +10229,11 @@ export interface components {
                 /** @description 服务菜单代码 */
                 item?: string;
                 /**
+                 * @description 专项行动 id 或代码：为它点的单（心愿、活动……）
+                 * @example WINTER-2026
+                 */
+                campaign?: string;
+                /**
                  * @description 查找标题、说明、地址中的文字（繁简通用，空格分开的都要有）或单号；工作人员还可查申请人的姓名（至少两个字）和电话
                  * @example 楼道灯
                  */
@@ -9835,6 +10284,11 @@ export interface components {
                 within?: "subtree" | "node";
                 /** @description 服务菜单代码 */
                 item?: string;
+                /**
+                 * @description 专项行动 id 或代码：为它点的单（心愿、活动……）
+                 * @example WINTER-2026
+                 */
+                campaign?: string;
                 /**
                  * @description 查找标题、说明、地址中的文字（繁简通用，空格分开的都要有）或单号；工作人员还可查申请人的姓名（至少两个字）和电话
                  * @example 楼道灯
@@ -9888,6 +10342,11 @@ export interface components {
                 /** @description 服务菜单代码 */
                 item?: string;
                 /**
+                 * @description 专项行动 id 或代码：为它点的单（心愿、活动……）
+                 * @example WINTER-2026
+                 */
+                campaign?: string;
+                /**
                  * @description 查找标题、说明、地址中的文字（繁简通用，空格分开的都要有）或单号；工作人员还可查申请人的姓名（至少两个字）和电话
                  * @example 楼道灯
                  */
@@ -9939,6 +10398,11 @@ export interface components {
                 /** @description 服务菜单代码 */
                 item?: string;
                 /**
+                 * @description 专项行动 id 或代码：为它点的单（心愿、活动……）
+                 * @example WINTER-2026
+                 */
+                campaign?: string;
+                /**
                  * @description 查找标题、说明、地址中的文字（繁简通用，空格分开的都要有）或单号；工作人员还可查申请人的姓名（至少两个字）和电话
                  * @example 楼道灯
                  */
@@ -9989,6 +10453,11 @@ export interface components {
                 /** @description 服务菜单代码 */
                 item?: string;
                 /**
+                 * @description 专项行动 id 或代码：为它点的单（心愿、活动……）
+                 * @example WINTER-2026
+                 */
+                campaign?: string;
+                /**
                  * @description 查找标题、说明、地址中的文字（繁简通用，空格分开的都要有）或单号；工作人员还可查申请人的姓名（至少两个字）和电话
                  * @example 楼道灯
                  */
@@ -10038,6 +10507,11 @@ export interface components {
                 within?: "subtree" | "node";
                 /** @description 服务菜单代码 */
                 item?: string;
+                /**
+                 * @description 专项行动 id 或代码：为它点的单（心愿、活动……）
+                 * @example WINTER-2026
+                 */
+                campaign?: string;
                 /**
                  * @description 查找标题、说明、地址中的文字（繁简通用，空格分开的都要有）或单号；工作人员还可查申请人的姓名（至少两个字）和电话
                  * @example 楼道灯
@@ -10090,6 +10564,11 @@ export interface components {
                 /** @description 服务菜单代码 */
                 item?: string;
                 /**
+                 * @description 专项行动 id 或代码：为它点的单（心愿、活动……）
+                 * @example WINTER-2026
+                 */
+                campaign?: string;
+                /**
                  * @description 查找标题、说明、地址中的文字（繁简通用，空格分开的都要有）或单号；工作人员还可查申请人的姓名（至少两个字）和电话
                  * @example 楼道灯
                  */
@@ -10141,6 +10620,11 @@ export interface components {
                 /** @description 服务菜单代码 */
                 item?: string;
                 /**
+                 * @description 专项行动 id 或代码：为它点的单（心愿、活动……）
+                 * @example WINTER-2026
+                 */
+                campaign?: string;
+                /**
                  * @description 查找标题、说明、地址中的文字（繁简通用，空格分开的都要有）或单号；工作人员还可查申请人的姓名（至少两个字）和电话
                  * @example 楼道灯
                  */
@@ -10190,6 +10674,11 @@ export interface components {
                 within?: "subtree" | "node";
                 /** @description 服务菜单代码 */
                 item?: string;
+                /**
+                 * @description 专项行动 id 或代码：为它点的单（心愿、活动……）
+                 * @example WINTER-2026
+                 */
+                campaign?: string;
                 /**
                  * @description 查找标题、说明、地址中的文字（繁简通用，空格分开的都要有）或单号；工作人员还可查申请人的姓名（至少两个字）和电话
                  * @example 楼道灯
@@ -10242,6 +10731,11 @@ export interface components {
                 /** @description 服务菜单代码 */
                 item?: string;
                 /**
+                 * @description 专项行动 id 或代码：为它点的单（心愿、活动……）
+                 * @example WINTER-2026
+                 */
+                campaign?: string;
+                /**
                  * @description 查找标题、说明、地址中的文字（繁简通用，空格分开的都要有）或单号；工作人员还可查申请人的姓名（至少两个字）和电话
                  * @example 楼道灯
                  */
@@ -10293,6 +10787,11 @@ export interface components {
                 /** @description 服务菜单代码 */
                 item?: string;
                 /**
+                 * @description 专项行动 id 或代码：为它点的单（心愿、活动……）
+                 * @example WINTER-2026
+                 */
+                campaign?: string;
+                /**
                  * @description 查找标题、说明、地址中的文字（繁简通用，空格分开的都要有）或单号；工作人员还可查申请人的姓名（至少两个字）和电话
                  * @example 楼道灯
                  */
@@ -10343,6 +10842,11 @@ export interface components {
                 within?: "subtree" | "node";
                 /** @description 服务菜单代码 */
                 item?: string;
+                /**
+                 * @description 专项行动 id 或代码：为它点的单（心愿、活动……）
+                 * @example WINTER-2026
+                 */
+                campaign?: string;
                 /**
                  * @description 查找标题、说明、地址中的文字（繁简通用，空格分开的都要有）或单号；工作人员还可查申请人的姓名（至少两个字）和电话
                  * @example 楼道灯
@@ -10400,6 +10904,11 @@ export interface components {
                 /** @description 服务菜单代码 */
                 item?: string;
                 /**
+                 * @description 专项行动 id 或代码：为它点的单（心愿、活动……）
+                 * @example WINTER-2026
+                 */
+                campaign?: string;
+                /**
                  * @description 查找标题、说明、地址中的文字（繁简通用，空格分开的都要有）或单号；工作人员还可查申请人的姓名（至少两个字）和电话
                  * @example 楼道灯
                  */
@@ -10450,6 +10959,11 @@ export interface components {
                 within?: "subtree" | "node";
                 /** @description 服务菜单代码 */
                 item?: string;
+                /**
+                 * @description 专项行动 id 或代码：为它点的单（心愿、活动……）
+                 * @example WINTER-2026
+                 */
+                campaign?: string;
                 /**
                  * @description 查找标题、说明、地址中的文字（繁简通用，空格分开的都要有）或单号；工作人员还可查申请人的姓名（至少两个字）和电话
                  * @example 楼道灯
@@ -11457,8 +11971,8 @@ export interface components {
          *       "rejectedAt": null,
          *       "endedAt": null,
          *       "applicant": {
-         *         "name": "郑示例",
-         *         "phone": "13800138000"
+         *         "name": "郑**",
+         *         "phone": "138****8000"
          *       }
          *     }
          */
@@ -11508,7 +12022,7 @@ export interface components {
             rejectedAt: string | null;
             /** Format: date-time */
             endedAt: string | null;
-            /** @description 报到人的全名和电话：只给有权核实的人，只在待核实期间 */
+            /** @description 报到人脱敏的姓名和电话：只给有权核实的人，只在待核实期间；明文用 reveal 查看 */
             applicant: {
                 name: string | null;
                 phone: string | null;
@@ -11771,6 +12285,133 @@ export interface components {
             card?: string;
             /** @description 所属专项行动：id 或代码 */
             campaign?: string;
+        };
+        /** @description 刚提交的点单 */
+        FiledRequest: {
+            /** Format: uuid */
+            id: string;
+            /** @description 单号，任何需要 id 的地方都可用 */
+            number: string;
+            /** @enum {string} */
+            kind: "wish" | "service" | "errand" | "mediation" | "suggestion" | "activity";
+            /** @description 服务菜单 */
+            item: {
+                code: string;
+                name: string;
+            };
+            title: string;
+            state: components["schemas"]["State"];
+            /** @description 版本，即 ETag；每次变更加一 */
+            version: number;
+            /** @description 第几次办理；重办加一 */
+            cycle: number;
+            /** @description 分级：大事、小事、实事、急事、难事 */
+            grade: ("major" | "minor" | "practical" | "urgent" | "difficult") | null;
+            /** @description 发生地点；在墙上只显示到小区 */
+            node: components["schemas"]["Place"] | null;
+            /** @description 责任节点 */
+            responsibleNode: components["schemas"]["Place"] | null;
+            source: ("app" | "wall" | "mailbox" | "visit" | "phone" | "open311" | "import" | "staff" | "card") | null;
+            targetGroup: ("elderly" | "disabled_child" | "minor" | "disabled" | "special_hardship") | null;
+            confidential: boolean;
+            /** @description 只给提交它的应用 */
+            externalRef: string | null;
+            /**
+             * Format: uuid
+             * @description 点单人
+             */
+            filer: string | null;
+            /**
+             * Format: uuid
+             * @description 受益人
+             */
+            beneficiary: string | null;
+            /**
+             * Format: uuid
+             * @description 监护人
+             */
+            guardian: string | null;
+            /**
+             * Format: uuid
+             * @description 首问责任人
+             */
+            firstContact: string | null;
+            /**
+             * Format: uuid
+             * @description 并入了哪一件
+             */
+            mergedInto: string | null;
+            /**
+             * Format: uuid
+             * @description 所属专项行动
+             */
+            campaign: string | null;
+            /** @description 有其他点单并入本件 */
+            hasMerged: boolean;
+            /** @description 已终审，不能再退单 */
+            locked: boolean;
+            /** @description 已剔除，不计入考核 */
+            excluded: boolean;
+            /** @description 即办件 */
+            onTheSpot: boolean;
+            /** @description 无法办理的结果是否已经确认；无须确认时为 null */
+            confirmed: boolean | null;
+            /** @description 上墙文字 */
+            wall: {
+                title: string;
+                text: string | null;
+            } | null;
+            /** @description 名额 */
+            slots: number;
+            slotsTaken: number;
+            /** @description 报名人数（活动） */
+            attendees: number;
+            /** @description 认领范围已扩大几次 */
+            wave: number;
+            /** @description 调用者此刻可以办理的动作 */
+            allowed: ("accept" | "reject" | "return" | "resubmit" | "amend" | "consent" | "place" | "take-down" | "claim" | "confirm-claim" | "decline-claim" | "start" | "release" | "dispatch" | "redispatch" | "assign" | "sign" | "ask-return" | "grant-return" | "deny-return" | "adjudicate" | "respond" | "record" | "sign-up" | "cancel-sign-up" | "add-co" | "co-done" | "remove-co" | "whistle" | "report-in" | "deliberate" | "ask-extension" | "grant-extension" | "deny-extension" | "ask-park" | "grant-park" | "deny-park" | "unpark" | "ask-exclusion" | "grant-exclusion" | "deny-exclusion" | "complete" | "confirm" | "send-back" | "follow-up" | "rate" | "reopen" | "withdraw" | "merge" | "unmerge" | "urge" | "supervise" | "raise" | "hand-over")[];
+            deadlines: components["schemas"]["Deadline"][];
+            assignees: components["schemas"]["Assignee"][];
+            coHandlers: components["schemas"]["CoHandler"][];
+            /** @description 本轮办理中的申请 */
+            asks: components["schemas"]["Ask"][];
+            /** @description 现行的同意 */
+            consents: components["schemas"]["Consent"][];
+            /** @description 跑了几趟（跑腿代办） */
+            trips: number;
+            /** @description 尚未交还的材料份数 */
+            papersOut: number;
+            /** @description 调解场次 */
+            sessions: number;
+            /** @description 受益人数 */
+            beneficiaries: number | null;
+            /** @description 在哪一级办结（小事不出楼栋） */
+            resolvedAtLevel: string | null;
+            result: ("realised" | "partly" | "explained" | "impossible") | null;
+            solved: ("solved" | "partly" | "unsolved") | null;
+            satisfaction: ("satisfied" | "fairly" | "dissatisfied") | null;
+            /** Format: date-time */
+            collectedAt: string | null;
+            /** Format: date-time */
+            filedAt: string;
+            /** Format: date-time */
+            acceptedAt: string | null;
+            /** Format: date-time */
+            placedAt: string | null;
+            /** Format: date-time */
+            dispatchedAt: string | null;
+            /** Format: date-time */
+            startedAt: string | null;
+            /** Format: date-time */
+            respondedAt: string | null;
+            /** Format: date-time */
+            completedAt: string | null;
+            /** Format: date-time */
+            ratedAt: string | null;
+            /** Format: date-time */
+            closedAt: string | null;
+            /** @description 疑似重复：同一小区、一个月内、未结案而说法相近的，最像的在前，至多 5 件；没有查找的不带本字段 */
+            duplicates?: components["schemas"]["Duplicate"][];
         };
         /**
          * @example {
@@ -12147,7 +12788,7 @@ export interface components {
          *     }
          */
         Import: {
-            /** @description 已导入的行数 */
+            /** @description 已导入的行数，原先已有的一并计入 */
             imported: number;
             /** @description 有错的行数 */
             refused: number;
@@ -12783,1304 +13424,8 @@ export interface components {
             /** @description 工号；填写即开设账号 */
             login?: string;
         };
-        /**
-         * @example {
-         *       "node": "YQHF",
-         *       "body": {
-         *         "limits": {
-         *           "accept": "4wh",
-         *           "sign": "4wh",
-         *           "complete": "5wd"
-         *         },
-         *         "reminders": [
-         *           {
-         *             "share": 0.75
-         *           },
-         *           {
-         *             "at": true,
-         *             "tell": [
-         *               "assignee",
-         *               "dispatch"
-         *             ]
-         *           },
-         *           {
-         *             "after": "1wd",
-         *             "tell": [
-         *               "first_contact"
-         *             ]
-         *           }
-         *         ],
-         *         "stepReminders": {
-         *           "complete": [
-         *             {
-         *               "before": "2wd"
-         *             },
-         *             {
-         *               "before": "1wd",
-         *               "tell": [
-         *                 "assignee",
-         *                 "dispatch"
-         *               ]
-         *             }
-         *           ]
-         *         },
-         *         "rungEvery": "1wd",
-         *         "rungEveryAt": {
-         *           "building": "4wh"
-         *         }
-         *       }
-         *     }
-         */
-        NewPolicy: {
-            /** @description 节点 id 或代码 */
-            node: string;
-            body: components["schemas"]["PolicyBodyInput"];
-            /** @description 也用于办理中的点单；缺省只用于新的点单 */
-            applyToOpen?: boolean;
-        };
-        /**
-         * @example {
-         *       "node": "YQHF",
-         *       "begins": "21:30",
-         *       "ends": "07:30",
-         *       "workingTimeOnly": false
-         *     }
-         */
-        NewQuietHours: {
-            /**
-             * @description 免打扰开始，当地时间；与 ends 相同则没有免打扰时段
-             * @example 21:00
-             */
-            begins: string;
-            /**
-             * @description 免打扰结束，当地时间；可跨午夜
-             * @example 21:00
-             */
-            ends: string;
-            /** @description 不急的消息只在工作时间发送：其余时间攒到下一个工作时间 */
-            workingTimeOnly: boolean;
-            /** @description 节点 id 或代码，含下级；缺省为整个租户 */
-            node?: string;
-        };
-        /**
-         * @example {
-         *       "channel": "wecom",
-         *       "name": "银雀华府网格群",
-         *       "node": "YQHF",
-         *       "url": "https://qyapi.weixin.qq.com/cgi-bin/webhook/send?key=00000000-0000-0000-0000-000000000000"
-         *     }
-         */
-        NewRobot: {
-            /**
-             * @description wecom 企业微信，dingtalk 钉钉，feishu 飞书
-             * @enum {string}
-             */
-            channel: "wecom" | "dingtalk" | "feishu";
-            /** @description 名称，如群名 */
-            name: string;
-            /** @description 节点 id 或代码，含下级 */
-            node: string;
-            /** @description 群机器人设置里的 Webhook 地址，整行复制；只接受该平台的主机或系统允许的主机 */
-            url: string;
-            /** @description 加签密钥（钉钉 SEC…、飞书签名校验）；企业微信没有 */
-            secret?: string | null;
-            /** @description 事件类型、`request.*` 或 `*`，见 /v1/event-types；缺省为 request.dispatched、request.redispatched、request.reminded、request.escalated */
-            eventTypes?: string[];
-        };
-        /**
-         * @example {
-         *       "name": "楼栋长",
-         *       "capabilities": [
-         *         "view",
-         *         "file_for",
-         *         "dispatch",
-         *         "handle",
-         *         "supervise"
-         *       ]
-         *     }
-         */
-        NewRole: {
-            name: string;
-            /** @description 所授予的权限；空列表为只挂名 */
-            capabilities: ("view" | "file_for" | "dispatch" | "publish" | "handle" | "approve" | "follow_up" | "supervise" | "administer" | "configure" | "secure" | "audit")[];
-        };
-        /**
-         * @example {
-         *       "code": "electrics",
-         *       "name": "水电维修"
-         *     }
-         */
-        NewSkill: {
-            /** @description 租户内唯一 */
-            code: string;
-            name: string;
-        };
-        /**
-         * @example {
-         *       "name": "党员萤火驿站",
-         *       "node": "YQHF",
-         *       "address": "南门内一层",
-         *       "hours": "每天 9:00–20:00"
-         *     }
-         */
-        NewVenue: {
-            name: string;
-            /** @description 在哪里：节点 id 或代码 */
-            node: string;
-            /** @description 地址 */
-            address?: string | null;
-            /** @description 开放时间，照门上写 */
-            hours?: string | null;
-            /** @description 挂哪里的墙：节点 id 或代码 */
-            wall?: string;
-        };
-        /**
-         * @example {
-         *       "url": "https://hooks.example.cn/wish-wall",
-         *       "eventTypes": [
-         *         "request.*"
-         *       ],
-         *       "node": "YQHF"
-         *     }
-         */
-        NewWebhookEndpoint: {
-            /** @description https 网址，端口 443 或 8443，不得指向内网 */
-            url: string;
-            /** @description 事件类型、`request.*` 或 `*`，见 /v1/event-types */
-            eventTypes: string[];
-            /** @description 节点 id 或代码，含下级；缺省为全部 */
-            node?: string;
-            ordered?: boolean;
-            ratePerSecond?: number | null;
-            description?: string | null;
-            /**
-             * @description 缺省 v1
-             * @enum {string}
-             */
-            algorithm?: "v1" | "v1a";
-            /** @description 自带的密钥（whsec_ 加 24 至 64 字节的 Base64）；缺省由系统生成 */
-            secret?: string;
-        };
-        /**
-         * @description 节点：街道、社区、小区、楼栋、单元
-         * @example {
-         *       "id": "0195f2a0-7c1e-7abc-8def-0123456789ab",
-         *       "code": "YQHF-03",
-         *       "name": "3号楼",
-         *       "level": "building",
-         *       "levelName": "楼栋",
-         *       "path": "371302002/371302002207/YQHF/YQHF-03/",
-         *       "parent": {
-         *         "id": "0195f2a0-7c1e-7abc-8def-0123456789ab",
-         *         "code": "YQHF",
-         *         "name": "银雀华府"
-         *       },
-         *       "hasChildren": true,
-         *       "lng": 118.3356,
-         *       "lat": 35.0538,
-         *       "retiredAt": null
-         *     }
-         */
-        Node: {
-            /** Format: uuid */
-            id: string;
-            code: string;
-            name: string;
-            /** @description 层级代码，由租户自定 */
-            level: string;
-            /** @description 层级名称，如小区或大院 */
-            levelName: string;
-            /** @description 从根到本节点的代码，各以 / 结尾 */
-            path: string;
-            /** @description 上级节点；根节点为 null */
-            parent: {
-                /** Format: uuid */
-                id: string;
-                code: string;
-                name: string;
-            } | null;
-            hasChildren: boolean;
-            /** @description 经度，度，WGS84 */
-            lng: number | null;
-            /** @description 纬度，度，WGS84 */
-            lat: number | null;
-            /**
-             * Format: date-time
-             * @description 停用时间
-             */
-            retiredAt: string | null;
-        };
-        /**
-         * @description 国务院办公厅关于某年部分节假日安排的通知，格式同 holiday-cn 的 <年份>.json，可原样发送
-         * @example {
-         *       "year": 2027,
-         *       "days": [
-         *         {
-         *           "name": "元旦",
-         *           "date": "2027-01-01",
-         *           "isOffDay": true
-         *         }
-         *       ]
-         *     }
-         */
-        Notice: {
-            $schema?: string;
-            $id?: string;
-            /** @description 通知所指的年份 */
-            year: number;
-            /** @description 通知的网址，不保存 */
-            papers?: string[];
-            days: {
-                /** @description 节日名称 */
-                name: string;
-                /** Format: date */
-                date: string;
-                /** @description true 放假，false 调休上班 */
-                isOffDay: boolean;
-            }[];
-            /** @description 节点 id 或代码；缺省为根节点 */
-            node?: string;
-            dryRun?: boolean;
-            /** @description true 时办理中的时限也重算；缺省只影响新的时限 */
-            recompute?: boolean;
-        };
-        /**
-         * @description 通知
-         * @example {
-         *       "id": "0195f2a0-7c1e-7abc-8def-0123456789ab",
-         *       "type": "request.reminded",
-         *       "kind": "reminder",
-         *       "title": "WX20261121-000123 提醒",
-         *       "todo": "请尽快签收",
-         *       "number": "WX20261121-000123",
-         *       "requestId": "0195f2a0-7c1e-7abc-8def-0123456789ab",
-         *       "item": "楼道灯维修",
-         *       "node": {
-         *         "code": "YQHF-03",
-         *         "name": "3号楼"
-         *       },
-         *       "state": "dispatched",
-         *       "step": "sign",
-         *       "dueAt": "2026-11-23T10:00:00Z",
-         *       "urgent": false,
-         *       "quietUntil": null,
-         *       "at": "2026-11-23T06:00:00Z",
-         *       "readAt": null,
-         *       "link": "/v1/requests/0195f2a0-7c1e-7abc-8def-0123456789ab"
-         *     }
-         */
-        Notification: {
-            /**
-             * Format: uuid
-             * @description 即事件 id
-             */
-            id: string;
-            /** @description 事件类型 */
-            type: string;
-            /**
-             * @description reminder 到期提醒，escalation 逾期升级，urge 催办、督办，assignment 派给您的事，intake 等待受理或派单，ask 等待您答复的申请，progress 办理进展
-             * @enum {string}
-             */
-            kind: "reminder" | "escalation" | "urge" | "assignment" | "intake" | "ask" | "progress";
-            /** @description 单号和事由 */
-            title: string;
-            /** @description 请您做什么；仅供知悉的为 null */
-            todo: string | null;
-            number: string;
-            /** Format: uuid */
-            requestId: string;
-            /** @description 服务项目；保密件和调解为 null */
-            item: string | null;
-            /** @description 发生地点；保密件和调解只到社区 */
-            node: {
-                code: string;
-                name: string;
-            } | null;
-            /** @description 事件发生后的状态 */
-            state: components["schemas"]["State"];
-            /** @description 提醒或升级所指的环节 */
-            step: ("accept" | "resubmit" | "place" | "claim" | "wave" | "sign" | "respond" | "lease" | "complete" | "co" | "report_in" | "answer" | "review" | "confirm" | "follow_up" | "close") | null;
-            /**
-             * Format: date-time
-             * @description 该环节的时限；不涉及环节的为最近的时限
-             */
-            dueAt: string | null;
-            /** @description 急件：任何时候都可推送 */
-            urgent: boolean;
-            /**
-             * Format: date-time
-             * @description 免打扰：在此之前不要推送；null 为可以推送
-             */
-            quietUntil: string | null;
-            /** Format: date-time */
-            at: string;
-            /** Format: date-time */
-            readAt: string | null;
-            /** @description 点单的地址 */
-            link: string;
-        };
-        /**
-         * @description 办理进展
-         * @example {
-         *       "api_key": "ww_live_…",
-         *       "service_request_id": "WX20261121-000123",
-         *       "update_id": "42",
-         *       "status": "OPEN",
-         *       "description": "灯还是不亮"
-         *     }
-         */
-        Open311CommentBody: {
-            /** @description 租户代码；只有一个租户时可以不写 */
-            jurisdiction_id?: string;
-            /** @description 应用的 API Key（ww_live_…） */
-            api_key?: string;
-            /** @description 必填：单号 */
-            service_request_id?: string;
-            /** @description 对方系统中的编号；同一编号只生效一次 */
-            update_id?: string;
-            /** @description 同 update_id */
-            update_id_ext?: string;
-            /** @description OPEN、CLOSED */
-            status?: string;
-            description?: string;
-            /**
-             * Format: date-time
-             * @description 不保存
-             */
-            updated_datetime?: string;
-        } & {
-            [key: string]: unknown;
-        };
-        /** @description 已收到的进展 */
-        Open311Commented: {
-            update_id: string;
-        }[];
-        /** @description 服务发现 */
-        Open311Discovery: {
-            /**
-             * Format: date-time
-             * @description W3C 格式，带时区
-             */
-            changeset: string;
-            contact: string;
-            key_service: string;
-            endpoints: {
-                specification: string;
-                url: string;
-                /**
-                 * Format: date-time
-                 * @description W3C 格式，带时区
-                 */
-                changeset: string;
-                /** @constant */
-                type: "production";
-                formats: string[];
-            }[];
-        };
-        /**
-         * @description 出错时的回答（GeoReport v2）
-         * @example [
-         *       {
-         *         "code": 404,
-         *         "description": "service_code: 没有这项服务"
-         *       }
-         *     ]
-         */
-        Open311Errors: {
-            /** @description HTTP 状态码 */
-            code: number;
-            description: string;
-        }[];
-        /** @description 已收到的点单 */
-        Open311Filed: {
-            service_request_id: string;
-            service_notice: string;
-            account_id: string | null;
-        }[];
-        /**
-         * @description 另可有 attribute[代码]=值，见服务定义
-         * @example {
-         *       "api_key": "ww_live_…",
-         *       "service_code": "corridor-light",
-         *       "description": "3号楼1单元楼道灯不亮",
-         *       "address_id": "YQHF-03-1",
-         *       "last_name": "王",
-         *       "first_name": "示例",
-         *       "phone": "13800138000"
-         *     }
-         */
-        Open311FilingBody: {
-            /** @description 租户代码；只有一个租户时可以不写 */
-            jurisdiction_id?: string;
-            /** @description 应用的 API Key（ww_live_…） */
-            api_key?: string;
-            /** @description 必填 */
-            service_code?: string;
-            /** @description WGS84 */
-            lat?: number;
-            /** @description WGS84 */
-            long?: number;
-            address_string?: string;
-            /** @description 节点代码 */
-            address_id?: string;
-            description?: string;
-            /** @description 照片的网址：只记下，不打开 */
-            media_url?: string;
-            first_name?: string;
-            last_name?: string;
-            phone?: string;
-            /** @description 不保存 */
-            email?: string;
-            /** @description 不保存；同一设备 24 小时内重复提交同样内容的，只算一件 */
-            device_id?: string;
-            /** @description 不保存，原样回答 */
-            account_id?: string;
-        } & {
-            [key: string]: unknown;
-        };
-        /** @description 点单 */
-        Open311Requests: {
-            /** @description 单号 */
-            service_request_id: string;
-            /** @enum {string} */
-            status: "open" | "closed";
-            status_notes: string;
-            service_name: string;
-            service_code: string;
-            description: string | null;
-            agency_responsible: string | null;
-            service_notice: null;
-            /**
-             * Format: date-time
-             * @description W3C 格式，带时区
-             */
-            requested_datetime: string;
-            /**
-             * Format: date-time
-             * @description W3C 格式，带时区
-             */
-            updated_datetime: string;
-            /**
-             * Format: date-time
-             * @description W3C 格式，带时区
-             */
-            expected_datetime: string | null;
-            address: string | null;
-            /** @description 节点代码 */
-            address_id: string | null;
-            zipcode: null;
-            lat: number | null;
-            long: number | null;
-            media_url: string | null;
-        }[];
-        /** @description 服务定义 */
-        Open311ServiceDefinition: {
-            service_code: string;
-            attributes: {
-                /** @constant */
-                variable: true;
-                code: string;
-                /** @enum {string} */
-                datatype: "string" | "number" | "datetime" | "text" | "singlevaluelist" | "multivaluelist";
-                required: boolean;
-                datatype_description: string | null;
-                order: number;
-                description: string;
-                values?: {
-                    key: string;
-                    name: string;
-                }[];
-            }[];
-        };
-        /** @description 服务列表 */
-        Open311Services: {
-            service_code: string;
-            service_name: string;
-            description: string | null;
-            /** @description 有表单，见服务定义 */
-            metadata: boolean;
-            /** @constant */
-            type: "realtime";
-            keywords: string | null;
-            group: string;
-        }[];
-        /** @description 令牌对应的单号 */
-        Open311Tokens: {
-            token: string;
-            service_request_id: string;
-        }[];
-        /** @description 办理进展（FixMyStreet 扩展） */
-        Open311Updates: {
-            update_id: string;
-            service_request_id: string;
-            /** @enum {string} */
-            status: "open" | "closed";
-            /**
-             * Format: date-time
-             * @description W3C 格式，带时区
-             */
-            updated_datetime: string;
-            description: string;
-            media_url: null;
-        }[];
-        /**
-         * @description 组织
-         * @example {
-         *       "id": "0195f2a0-7c1e-7abc-8def-0123456789ab",
-         *       "code": "YZ-PROPERTY",
-         *       "name": "沂州物业",
-         *       "kind": "property",
-         *       "uscc": null,
-         *       "node": {
-         *         "id": "0195f2a0-7c1e-7abc-8def-0123456789ab",
-         *         "code": "YQHF",
-         *         "name": "银雀华府"
-         *       }
-         *     }
-         */
-        Organisation: {
-            /** Format: uuid */
-            id: string;
-            /** @description 派单、认领时可代替 id */
-            code: string;
-            name: string;
-            /**
-             * @description 种类：party_committee 街道党工委，community_party 社区（村）党组织，branch 小区党支部，party_group 楼栋党小组，property 物业公司，owners_committee 业主委员会，self_mgmt 自管委，enterprise 爱心企业，dual_unit 双报到单位，alliance_unit 共建单位，volunteer_team 志愿服务队
-             * @enum {string}
-             */
-            kind: "party_committee" | "community_party" | "branch" | "party_group" | "property" | "owners_committee" | "self_mgmt" | "enterprise" | "dual_unit" | "alliance_unit" | "volunteer_team";
-            /** @description 统一社会信用代码 */
-            uscc: string | null;
-            /** @description 所在节点 */
-            node: {
-                /** Format: uuid */
-                id: string;
-                code: string;
-                name: string;
-            };
-        };
-        /** @description 组织 */
-        OrganisationRef: {
-            /** Format: uuid */
-            id: string;
-            code: string;
-            name: string;
-        };
-        /** @description 特殊日 */
-        OwnCalendarDay: {
-            node: components["schemas"]["Place"];
-            /** Format: date */
-            date: string;
-            workday: boolean;
-            /** @description 节日名称；调休上班日也有 */
-            name: string | null;
-            /** @description 工作时段，如 09:00-12:00；不上班时为空 */
-            hours: string[];
-            /**
-             * @description 由谁决定：shipped 内置的国务院安排，overlay 导入的安排或本地的特殊日，week 每周工作时间
-             * @enum {string}
-             */
-            source: "shipped" | "overlay" | "week";
-            /** @description false：当年的放假安排尚未公布，这一天还可能变 */
-            published: boolean;
-            /**
-             * Format: uuid
-             * @description 重算时限的任务，见 /v1/operations/{id}；没有则为 null
-             */
-            operation: string | null;
-        };
-        /** @description 翻页位置 */
-        Page: {
-            /** @description 下一页的 cursor；没有更多时为 null */
-            nextCursor: string | null;
-            hasMore: boolean;
-        };
-        /**
-         * @example {
-         *       "current": "K3n-9vQx_20aLmPe",
-         *       "password": "墙上的灯今晚还亮着吗"
-         *     }
-         */
-        PasswordChange: {
-            /** @description 现在的密码，或一次性密码 */
-            current: string;
-            /** @description 新密码，至少 10 个字符 */
-            password: string;
-        };
-        /**
-         * @description 人员
-         * @example {
-         *       "id": "0195f2a0-7c1e-7abc-8def-0123456789ab",
-         *       "login": "YQ0013",
-         *       "name": "胡**",
-         *       "phone": "138****8000",
-         *       "door": null,
-         *       "node": {
-         *         "id": "0195f2a0-7c1e-7abc-8def-0123456789ab",
-         *         "code": "YQHF",
-         *         "name": "银雀华府"
-         *       },
-         *       "hasAccount": true,
-         *       "suspendedAt": null,
-         *       "createdAt": "2026-11-21T01:00:00.000Z"
-         *     }
-         */
-        Person: {
-            /** Format: uuid */
-            id: string;
-            /** @description 工号；没有账号的为 null */
-            login: string | null;
-            /** @description 脱敏的姓名 */
-            name: string | null;
-            /** @description 脱敏的电话 */
-            phone: string | null;
-            /** @description 是否登记了门牌：*** */
-            door: string | null;
-            /** @description 居住或工作的地点 */
-            node: components["schemas"]["Place"] | null;
-            hasAccount: boolean;
-            /**
-             * Format: date-time
-             * @description 停用时间
-             */
-            suspendedAt: string | null;
-            /** Format: date-time */
-            createdAt: string;
-        };
-        /**
-         * @example {
-         *       "phone": "13900139000"
-         *     }
-         */
-        PersonChange: {
-            /** @description 姓名 */
-            name?: string;
-            /**
-             * @description null 为删去
-             * @example 13800138000
-             */
-            phone?: string | null;
-            /** @description 门牌 */
-            door?: string | null;
-            /** @description 居住或工作的地点：节点 id 或代码 */
-            node?: string;
-        };
-        /** @description 节点 */
-        Place: {
-            /** Format: uuid */
-            id: string;
-            code: string;
-            name: string;
-        };
-        /**
-         * @example {
-         *       "slots": 1,
-         *       "wallTitle": "陪老人下棋",
-         *       "wallText": "每周一次，周末下午"
-         *     }
-         */
-        PlaceBody: {
-            /** @description 名额（人数或数量），缺省 1 */
-            slots?: number;
-            /** @description 可见范围：节点 id 或代码，必须是责任节点或其上级；缺省为责任节点 */
-            scope?: string;
-            /** @description 上墙标题；缺省为服务菜单名称 */
-            wallTitle?: string;
-            /** @description 上墙文字，由下单人撰写 */
-            wallText?: string;
-        };
-        /**
-         * @description 坐标
-         * @example {
-         *       "lng": 118.3412,
-         *       "lat": 35.0541,
-         *       "crs": "gcj02"
-         *     }
-         */
-        Point: {
-            lng: number;
-            lat: number;
-            /**
-             * @description 坐标系：wgs84、gcj02、bd09；一律换算为 WGS84 保存
-             * @enum {string}
-             */
-            crs: "wgs84" | "gcj02" | "bd09";
-        };
-        /** @description 现行的时限规则 */
-        Policy: {
-            /** Format: uuid */
-            id: string;
-            code: string;
-            /** @description 在该节点的版本，从 1 起；版本不再改变 */
-            version: number;
-            /** @description 在哪里规定：管它和它的下级，直到更近的另有规定 */
-            node: components["schemas"]["Place"];
-            body: components["schemas"]["PolicyBody"];
-            /** Format: date-time */
-            createdAt: string;
-            /** @description 由上级节点继承 */
-            inherited: boolean;
-        };
         /** @description 时限规则；省略的项目按出厂值 */
-        PolicyBody: {
-            limits: {
-                /**
-                 * @description 受理
-                 * @default 480wm
-                 */
-                accept: string;
-                /**
-                 * @description 补正
-                 * @default 15d
-                 */
-                resubmit: string;
-                /**
-                 * @description 下单或派单
-                 * @default 2wd
-                 */
-                place: string;
-                /**
-                 * @description 上墙待认领
-                 * @default 7d
-                 */
-                claim: string;
-                /**
-                 * @description 签收
-                 * @default 480wm
-                 */
-                sign: string;
-                /**
-                 * @description 首次响应
-                 * @default 1wd
-                 */
-                respond: string;
-                /**
-                 * @description 办结，从点单起算
-                 * @default 10wd
-                 */
-                complete: string;
-                /**
-                 * @description 回访
-                 * @default 3wd
-                 */
-                follow_up: string;
-                /**
-                 * @description 自动结案，即评价期
-                 * @default 7d
-                 */
-                close: string;
-                /**
-                 * @description 扩大认领范围，从一批到下一批
-                 * @default 3wd
-                 */
-                wave: string;
-                /**
-                 * @description 认领保留，期内须首次响应
-                 * @default 5wd
-                 */
-                lease: string;
-                /**
-                 * @description 协办
-                 * @default 5wd
-                 */
-                co: string;
-                /**
-                 * @description 吹哨后报到
-                 * @default 480wm
-                 */
-                report_in: string;
-                /**
-                 * @description 答复申请
-                 * @default 1wd
-                 */
-                answer: string;
-                /**
-                 * @description 确认无法办理
-                 * @default 1wd
-                 */
-                confirm: string;
-                /**
-                 * @description 挂账复核，最长
-                 * @default 90d
-                 */
-                review: string;
-                /**
-                 * @description 办结或结案后可要求重办的期限
-                 * @default 15d
-                 */
-                reopen: string;
-            };
-            /**
-             * @description 各环节的提醒，按时间先后
-             * @default [
-             *       {
-             *         "share": 0.75
-             *       }
-             *     ]
-             */
-            reminders: ({
-                /** @description 时限用去多少时提醒，如 0.75 */
-                share: number;
-                /** @description 提醒谁；缺省为这一环节的责任人 */
-                tell?: ("assignee" | "co" | "dispatch" | "publish" | "approve" | "follow_up" | "supervise" | "supervisor" | "first_contact" | "filer" | "beneficiary" | "guardian")[];
-            } | {
-                /**
-                 * @description 到期时
-                 * @constant
-                 */
-                at: true;
-                /** @description 提醒谁；缺省为这一环节的责任人 */
-                tell?: ("assignee" | "co" | "dispatch" | "publish" | "approve" | "follow_up" | "supervise" | "supervisor" | "first_contact" | "filer" | "beneficiary" | "guardian")[];
-            } | {
-                /** @description 到期后多久 */
-                after: string;
-                /** @description 提醒谁；缺省为这一环节的责任人 */
-                tell?: ("assignee" | "co" | "dispatch" | "publish" | "approve" | "follow_up" | "supervise" | "supervisor" | "first_contact" | "filer" | "beneficiary" | "guardian")[];
-            } | {
-                /** @description 到期前多久 */
-                before: string;
-                /** @description 提醒谁；缺省为这一环节的责任人 */
-                tell?: ("assignee" | "co" | "dispatch" | "publish" | "approve" | "follow_up" | "supervise" | "supervisor" | "first_contact" | "filer" | "beneficiary" | "guardian")[];
-            })[];
-            /** @description 个别环节另行规定的提醒 */
-            stepReminders: {
-                accept?: ({
-                    /** @description 时限用去多少时提醒，如 0.75 */
-                    share: number;
-                    /** @description 提醒谁；缺省为这一环节的责任人 */
-                    tell?: ("assignee" | "co" | "dispatch" | "publish" | "approve" | "follow_up" | "supervise" | "supervisor" | "first_contact" | "filer" | "beneficiary" | "guardian")[];
-                } | {
-                    /**
-                     * @description 到期时
-                     * @constant
-                     */
-                    at: true;
-                    /** @description 提醒谁；缺省为这一环节的责任人 */
-                    tell?: ("assignee" | "co" | "dispatch" | "publish" | "approve" | "follow_up" | "supervise" | "supervisor" | "first_contact" | "filer" | "beneficiary" | "guardian")[];
-                } | {
-                    /** @description 到期后多久 */
-                    after: string;
-                    /** @description 提醒谁；缺省为这一环节的责任人 */
-                    tell?: ("assignee" | "co" | "dispatch" | "publish" | "approve" | "follow_up" | "supervise" | "supervisor" | "first_contact" | "filer" | "beneficiary" | "guardian")[];
-                } | {
-                    /** @description 到期前多久 */
-                    before: string;
-                    /** @description 提醒谁；缺省为这一环节的责任人 */
-                    tell?: ("assignee" | "co" | "dispatch" | "publish" | "approve" | "follow_up" | "supervise" | "supervisor" | "first_contact" | "filer" | "beneficiary" | "guardian")[];
-                })[];
-                resubmit?: ({
-                    /** @description 时限用去多少时提醒，如 0.75 */
-                    share: number;
-                    /** @description 提醒谁；缺省为这一环节的责任人 */
-                    tell?: ("assignee" | "co" | "dispatch" | "publish" | "approve" | "follow_up" | "supervise" | "supervisor" | "first_contact" | "filer" | "beneficiary" | "guardian")[];
-                } | {
-                    /**
-                     * @description 到期时
-                     * @constant
-                     */
-                    at: true;
-                    /** @description 提醒谁；缺省为这一环节的责任人 */
-                    tell?: ("assignee" | "co" | "dispatch" | "publish" | "approve" | "follow_up" | "supervise" | "supervisor" | "first_contact" | "filer" | "beneficiary" | "guardian")[];
-                } | {
-                    /** @description 到期后多久 */
-                    after: string;
-                    /** @description 提醒谁；缺省为这一环节的责任人 */
-                    tell?: ("assignee" | "co" | "dispatch" | "publish" | "approve" | "follow_up" | "supervise" | "supervisor" | "first_contact" | "filer" | "beneficiary" | "guardian")[];
-                } | {
-                    /** @description 到期前多久 */
-                    before: string;
-                    /** @description 提醒谁；缺省为这一环节的责任人 */
-                    tell?: ("assignee" | "co" | "dispatch" | "publish" | "approve" | "follow_up" | "supervise" | "supervisor" | "first_contact" | "filer" | "beneficiary" | "guardian")[];
-                })[];
-                place?: ({
-                    /** @description 时限用去多少时提醒，如 0.75 */
-                    share: number;
-                    /** @description 提醒谁；缺省为这一环节的责任人 */
-                    tell?: ("assignee" | "co" | "dispatch" | "publish" | "approve" | "follow_up" | "supervise" | "supervisor" | "first_contact" | "filer" | "beneficiary" | "guardian")[];
-                } | {
-                    /**
-                     * @description 到期时
-                     * @constant
-                     */
-                    at: true;
-                    /** @description 提醒谁；缺省为这一环节的责任人 */
-                    tell?: ("assignee" | "co" | "dispatch" | "publish" | "approve" | "follow_up" | "supervise" | "supervisor" | "first_contact" | "filer" | "beneficiary" | "guardian")[];
-                } | {
-                    /** @description 到期后多久 */
-                    after: string;
-                    /** @description 提醒谁；缺省为这一环节的责任人 */
-                    tell?: ("assignee" | "co" | "dispatch" | "publish" | "approve" | "follow_up" | "supervise" | "supervisor" | "first_contact" | "filer" | "beneficiary" | "guardian")[];
-                } | {
-                    /** @description 到期前多久 */
-                    before: string;
-                    /** @description 提醒谁；缺省为这一环节的责任人 */
-                    tell?: ("assignee" | "co" | "dispatch" | "publish" | "approve" | "follow_up" | "supervise" | "supervisor" | "first_contact" | "filer" | "beneficiary" | "guardian")[];
-                })[];
-                claim?: ({
-                    /** @description 时限用去多少时提醒，如 0.75 */
-                    share: number;
-                    /** @description 提醒谁；缺省为这一环节的责任人 */
-                    tell?: ("assignee" | "co" | "dispatch" | "publish" | "approve" | "follow_up" | "supervise" | "supervisor" | "first_contact" | "filer" | "beneficiary" | "guardian")[];
-                } | {
-                    /**
-                     * @description 到期时
-                     * @constant
-                     */
-                    at: true;
-                    /** @description 提醒谁；缺省为这一环节的责任人 */
-                    tell?: ("assignee" | "co" | "dispatch" | "publish" | "approve" | "follow_up" | "supervise" | "supervisor" | "first_contact" | "filer" | "beneficiary" | "guardian")[];
-                } | {
-                    /** @description 到期后多久 */
-                    after: string;
-                    /** @description 提醒谁；缺省为这一环节的责任人 */
-                    tell?: ("assignee" | "co" | "dispatch" | "publish" | "approve" | "follow_up" | "supervise" | "supervisor" | "first_contact" | "filer" | "beneficiary" | "guardian")[];
-                } | {
-                    /** @description 到期前多久 */
-                    before: string;
-                    /** @description 提醒谁；缺省为这一环节的责任人 */
-                    tell?: ("assignee" | "co" | "dispatch" | "publish" | "approve" | "follow_up" | "supervise" | "supervisor" | "first_contact" | "filer" | "beneficiary" | "guardian")[];
-                })[];
-                wave?: ({
-                    /** @description 时限用去多少时提醒，如 0.75 */
-                    share: number;
-                    /** @description 提醒谁；缺省为这一环节的责任人 */
-                    tell?: ("assignee" | "co" | "dispatch" | "publish" | "approve" | "follow_up" | "supervise" | "supervisor" | "first_contact" | "filer" | "beneficiary" | "guardian")[];
-                } | {
-                    /**
-                     * @description 到期时
-                     * @constant
-                     */
-                    at: true;
-                    /** @description 提醒谁；缺省为这一环节的责任人 */
-                    tell?: ("assignee" | "co" | "dispatch" | "publish" | "approve" | "follow_up" | "supervise" | "supervisor" | "first_contact" | "filer" | "beneficiary" | "guardian")[];
-                } | {
-                    /** @description 到期后多久 */
-                    after: string;
-                    /** @description 提醒谁；缺省为这一环节的责任人 */
-                    tell?: ("assignee" | "co" | "dispatch" | "publish" | "approve" | "follow_up" | "supervise" | "supervisor" | "first_contact" | "filer" | "beneficiary" | "guardian")[];
-                } | {
-                    /** @description 到期前多久 */
-                    before: string;
-                    /** @description 提醒谁；缺省为这一环节的责任人 */
-                    tell?: ("assignee" | "co" | "dispatch" | "publish" | "approve" | "follow_up" | "supervise" | "supervisor" | "first_contact" | "filer" | "beneficiary" | "guardian")[];
-                })[];
-                sign?: ({
-                    /** @description 时限用去多少时提醒，如 0.75 */
-                    share: number;
-                    /** @description 提醒谁；缺省为这一环节的责任人 */
-                    tell?: ("assignee" | "co" | "dispatch" | "publish" | "approve" | "follow_up" | "supervise" | "supervisor" | "first_contact" | "filer" | "beneficiary" | "guardian")[];
-                } | {
-                    /**
-                     * @description 到期时
-                     * @constant
-                     */
-                    at: true;
-                    /** @description 提醒谁；缺省为这一环节的责任人 */
-                    tell?: ("assignee" | "co" | "dispatch" | "publish" | "approve" | "follow_up" | "supervise" | "supervisor" | "first_contact" | "filer" | "beneficiary" | "guardian")[];
-                } | {
-                    /** @description 到期后多久 */
-                    after: string;
-                    /** @description 提醒谁；缺省为这一环节的责任人 */
-                    tell?: ("assignee" | "co" | "dispatch" | "publish" | "approve" | "follow_up" | "supervise" | "supervisor" | "first_contact" | "filer" | "beneficiary" | "guardian")[];
-                } | {
-                    /** @description 到期前多久 */
-                    before: string;
-                    /** @description 提醒谁；缺省为这一环节的责任人 */
-                    tell?: ("assignee" | "co" | "dispatch" | "publish" | "approve" | "follow_up" | "supervise" | "supervisor" | "first_contact" | "filer" | "beneficiary" | "guardian")[];
-                })[];
-                respond?: ({
-                    /** @description 时限用去多少时提醒，如 0.75 */
-                    share: number;
-                    /** @description 提醒谁；缺省为这一环节的责任人 */
-                    tell?: ("assignee" | "co" | "dispatch" | "publish" | "approve" | "follow_up" | "supervise" | "supervisor" | "first_contact" | "filer" | "beneficiary" | "guardian")[];
-                } | {
-                    /**
-                     * @description 到期时
-                     * @constant
-                     */
-                    at: true;
-                    /** @description 提醒谁；缺省为这一环节的责任人 */
-                    tell?: ("assignee" | "co" | "dispatch" | "publish" | "approve" | "follow_up" | "supervise" | "supervisor" | "first_contact" | "filer" | "beneficiary" | "guardian")[];
-                } | {
-                    /** @description 到期后多久 */
-                    after: string;
-                    /** @description 提醒谁；缺省为这一环节的责任人 */
-                    tell?: ("assignee" | "co" | "dispatch" | "publish" | "approve" | "follow_up" | "supervise" | "supervisor" | "first_contact" | "filer" | "beneficiary" | "guardian")[];
-                } | {
-                    /** @description 到期前多久 */
-                    before: string;
-                    /** @description 提醒谁；缺省为这一环节的责任人 */
-                    tell?: ("assignee" | "co" | "dispatch" | "publish" | "approve" | "follow_up" | "supervise" | "supervisor" | "first_contact" | "filer" | "beneficiary" | "guardian")[];
-                })[];
-                lease?: ({
-                    /** @description 时限用去多少时提醒，如 0.75 */
-                    share: number;
-                    /** @description 提醒谁；缺省为这一环节的责任人 */
-                    tell?: ("assignee" | "co" | "dispatch" | "publish" | "approve" | "follow_up" | "supervise" | "supervisor" | "first_contact" | "filer" | "beneficiary" | "guardian")[];
-                } | {
-                    /**
-                     * @description 到期时
-                     * @constant
-                     */
-                    at: true;
-                    /** @description 提醒谁；缺省为这一环节的责任人 */
-                    tell?: ("assignee" | "co" | "dispatch" | "publish" | "approve" | "follow_up" | "supervise" | "supervisor" | "first_contact" | "filer" | "beneficiary" | "guardian")[];
-                } | {
-                    /** @description 到期后多久 */
-                    after: string;
-                    /** @description 提醒谁；缺省为这一环节的责任人 */
-                    tell?: ("assignee" | "co" | "dispatch" | "publish" | "approve" | "follow_up" | "supervise" | "supervisor" | "first_contact" | "filer" | "beneficiary" | "guardian")[];
-                } | {
-                    /** @description 到期前多久 */
-                    before: string;
-                    /** @description 提醒谁；缺省为这一环节的责任人 */
-                    tell?: ("assignee" | "co" | "dispatch" | "publish" | "approve" | "follow_up" | "supervise" | "supervisor" | "first_contact" | "filer" | "beneficiary" | "guardian")[];
-                })[];
-                complete?: ({
-                    /** @description 时限用去多少时提醒，如 0.75 */
-                    share: number;
-                    /** @description 提醒谁；缺省为这一环节的责任人 */
-                    tell?: ("assignee" | "co" | "dispatch" | "publish" | "approve" | "follow_up" | "supervise" | "supervisor" | "first_contact" | "filer" | "beneficiary" | "guardian")[];
-                } | {
-                    /**
-                     * @description 到期时
-                     * @constant
-                     */
-                    at: true;
-                    /** @description 提醒谁；缺省为这一环节的责任人 */
-                    tell?: ("assignee" | "co" | "dispatch" | "publish" | "approve" | "follow_up" | "supervise" | "supervisor" | "first_contact" | "filer" | "beneficiary" | "guardian")[];
-                } | {
-                    /** @description 到期后多久 */
-                    after: string;
-                    /** @description 提醒谁；缺省为这一环节的责任人 */
-                    tell?: ("assignee" | "co" | "dispatch" | "publish" | "approve" | "follow_up" | "supervise" | "supervisor" | "first_contact" | "filer" | "beneficiary" | "guardian")[];
-                } | {
-                    /** @description 到期前多久 */
-                    before: string;
-                    /** @description 提醒谁；缺省为这一环节的责任人 */
-                    tell?: ("assignee" | "co" | "dispatch" | "publish" | "approve" | "follow_up" | "supervise" | "supervisor" | "first_contact" | "filer" | "beneficiary" | "guardian")[];
-                })[];
-                co?: ({
-                    /** @description 时限用去多少时提醒，如 0.75 */
-                    share: number;
-                    /** @description 提醒谁；缺省为这一环节的责任人 */
-                    tell?: ("assignee" | "co" | "dispatch" | "publish" | "approve" | "follow_up" | "supervise" | "supervisor" | "first_contact" | "filer" | "beneficiary" | "guardian")[];
-                } | {
-                    /**
-                     * @description 到期时
-                     * @constant
-                     */
-                    at: true;
-                    /** @description 提醒谁；缺省为这一环节的责任人 */
-                    tell?: ("assignee" | "co" | "dispatch" | "publish" | "approve" | "follow_up" | "supervise" | "supervisor" | "first_contact" | "filer" | "beneficiary" | "guardian")[];
-                } | {
-                    /** @description 到期后多久 */
-                    after: string;
-                    /** @description 提醒谁；缺省为这一环节的责任人 */
-                    tell?: ("assignee" | "co" | "dispatch" | "publish" | "approve" | "follow_up" | "supervise" | "supervisor" | "first_contact" | "filer" | "beneficiary" | "guardian")[];
-                } | {
-                    /** @description 到期前多久 */
-                    before: string;
-                    /** @description 提醒谁；缺省为这一环节的责任人 */
-                    tell?: ("assignee" | "co" | "dispatch" | "publish" | "approve" | "follow_up" | "supervise" | "supervisor" | "first_contact" | "filer" | "beneficiary" | "guardian")[];
-                })[];
-                report_in?: ({
-                    /** @description 时限用去多少时提醒，如 0.75 */
-                    share: number;
-                    /** @description 提醒谁；缺省为这一环节的责任人 */
-                    tell?: ("assignee" | "co" | "dispatch" | "publish" | "approve" | "follow_up" | "supervise" | "supervisor" | "first_contact" | "filer" | "beneficiary" | "guardian")[];
-                } | {
-                    /**
-                     * @description 到期时
-                     * @constant
-                     */
-                    at: true;
-                    /** @description 提醒谁；缺省为这一环节的责任人 */
-                    tell?: ("assignee" | "co" | "dispatch" | "publish" | "approve" | "follow_up" | "supervise" | "supervisor" | "first_contact" | "filer" | "beneficiary" | "guardian")[];
-                } | {
-                    /** @description 到期后多久 */
-                    after: string;
-                    /** @description 提醒谁；缺省为这一环节的责任人 */
-                    tell?: ("assignee" | "co" | "dispatch" | "publish" | "approve" | "follow_up" | "supervise" | "supervisor" | "first_contact" | "filer" | "beneficiary" | "guardian")[];
-                } | {
-                    /** @description 到期前多久 */
-                    before: string;
-                    /** @description 提醒谁；缺省为这一环节的责任人 */
-                    tell?: ("assignee" | "co" | "dispatch" | "publish" | "approve" | "follow_up" | "supervise" | "supervisor" | "first_contact" | "filer" | "beneficiary" | "guardian")[];
-                })[];
-                answer?: ({
-                    /** @description 时限用去多少时提醒，如 0.75 */
-                    share: number;
-                    /** @description 提醒谁；缺省为这一环节的责任人 */
-                    tell?: ("assignee" | "co" | "dispatch" | "publish" | "approve" | "follow_up" | "supervise" | "supervisor" | "first_contact" | "filer" | "beneficiary" | "guardian")[];
-                } | {
-                    /**
-                     * @description 到期时
-                     * @constant
-                     */
-                    at: true;
-                    /** @description 提醒谁；缺省为这一环节的责任人 */
-                    tell?: ("assignee" | "co" | "dispatch" | "publish" | "approve" | "follow_up" | "supervise" | "supervisor" | "first_contact" | "filer" | "beneficiary" | "guardian")[];
-                } | {
-                    /** @description 到期后多久 */
-                    after: string;
-                    /** @description 提醒谁；缺省为这一环节的责任人 */
-                    tell?: ("assignee" | "co" | "dispatch" | "publish" | "approve" | "follow_up" | "supervise" | "supervisor" | "first_contact" | "filer" | "beneficiary" | "guardian")[];
-                } | {
-                    /** @description 到期前多久 */
-                    before: string;
-                    /** @description 提醒谁；缺省为这一环节的责任人 */
-                    tell?: ("assignee" | "co" | "dispatch" | "publish" | "approve" | "follow_up" | "supervise" | "supervisor" | "first_contact" | "filer" | "beneficiary" | "guardian")[];
-                })[];
-                review?: ({
-                    /** @description 时限用去多少时提醒，如 0.75 */
-                    share: number;
-                    /** @description 提醒谁；缺省为这一环节的责任人 */
-                    tell?: ("assignee" | "co" | "dispatch" | "publish" | "approve" | "follow_up" | "supervise" | "supervisor" | "first_contact" | "filer" | "beneficiary" | "guardian")[];
-                } | {
-                    /**
-                     * @description 到期时
-                     * @constant
-                     */
-                    at: true;
-                    /** @description 提醒谁；缺省为这一环节的责任人 */
-                    tell?: ("assignee" | "co" | "dispatch" | "publish" | "approve" | "follow_up" | "supervise" | "supervisor" | "first_contact" | "filer" | "beneficiary" | "guardian")[];
-                } | {
-                    /** @description 到期后多久 */
-                    after: string;
-                    /** @description 提醒谁；缺省为这一环节的责任人 */
-                    tell?: ("assignee" | "co" | "dispatch" | "publish" | "approve" | "follow_up" | "supervise" | "supervisor" | "first_contact" | "filer" | "beneficiary" | "guardian")[];
-                } | {
-                    /** @description 到期前多久 */
-                    before: string;
-                    /** @description 提醒谁；缺省为这一环节的责任人 */
-                    tell?: ("assignee" | "co" | "dispatch" | "publish" | "approve" | "follow_up" | "supervise" | "supervisor" | "first_contact" | "filer" | "beneficiary" | "guardian")[];
-                })[];
-                confirm?: ({
-                    /** @description 时限用去多少时提醒，如 0.75 */
-                    share: number;
-                    /** @description 提醒谁；缺省为这一环节的责任人 */
-                    tell?: ("assignee" | "co" | "dispatch" | "publish" | "approve" | "follow_up" | "supervise" | "supervisor" | "first_contact" | "filer" | "beneficiary" | "guardian")[];
-                } | {
-                    /**
-                     * @description 到期时
-                     * @constant
-                     */
-                    at: true;
-                    /** @description 提醒谁；缺省为这一环节的责任人 */
-                    tell?: ("assignee" | "co" | "dispatch" | "publish" | "approve" | "follow_up" | "supervise" | "supervisor" | "first_contact" | "filer" | "beneficiary" | "guardian")[];
-                } | {
-                    /** @description 到期后多久 */
-                    after: string;
-                    /** @description 提醒谁；缺省为这一环节的责任人 */
-                    tell?: ("assignee" | "co" | "dispatch" | "publish" | "approve" | "follow_up" | "supervise" | "supervisor" | "first_contact" | "filer" | "beneficiary" | "guardian")[];
-                } | {
-                    /** @description 到期前多久 */
-                    before: string;
-                    /** @description 提醒谁；缺省为这一环节的责任人 */
-                    tell?: ("assignee" | "co" | "dispatch" | "publish" | "approve" | "follow_up" | "supervise" | "supervisor" | "first_contact" | "filer" | "beneficiary" | "guardian")[];
-                })[];
-                follow_up?: ({
-                    /** @description 时限用去多少时提醒，如 0.75 */
-                    share: number;
-                    /** @description 提醒谁；缺省为这一环节的责任人 */
-                    tell?: ("assignee" | "co" | "dispatch" | "publish" | "approve" | "follow_up" | "supervise" | "supervisor" | "first_contact" | "filer" | "beneficiary" | "guardian")[];
-                } | {
-                    /**
-                     * @description 到期时
-                     * @constant
-                     */
-                    at: true;
-                    /** @description 提醒谁；缺省为这一环节的责任人 */
-                    tell?: ("assignee" | "co" | "dispatch" | "publish" | "approve" | "follow_up" | "supervise" | "supervisor" | "first_contact" | "filer" | "beneficiary" | "guardian")[];
-                } | {
-                    /** @description 到期后多久 */
-                    after: string;
-                    /** @description 提醒谁；缺省为这一环节的责任人 */
-                    tell?: ("assignee" | "co" | "dispatch" | "publish" | "approve" | "follow_up" | "supervise" | "supervisor" | "first_contact" | "filer" | "beneficiary" | "guardian")[];
-                } | {
-                    /** @description 到期前多久 */
-                    before: string;
-                    /** @description 提醒谁；缺省为这一环节的责任人 */
-                    tell?: ("assignee" | "co" | "dispatch" | "publish" | "approve" | "follow_up" | "supervise" | "supervisor" | "first_contact" | "filer" | "beneficiary" | "guardian")[];
-                })[];
-                close?: ({
-                    /** @description 时限用去多少时提醒，如 0.75 */
-                    share: number;
-                    /** @description 提醒谁；缺省为这一环节的责任人 */
-                    tell?: ("assignee" | "co" | "dispatch" | "publish" | "approve" | "follow_up" | "supervise" | "supervisor" | "first_contact" | "filer" | "beneficiary" | "guardian")[];
-                } | {
-                    /**
-                     * @description 到期时
-                     * @constant
-                     */
-                    at: true;
-                    /** @description 提醒谁；缺省为这一环节的责任人 */
-                    tell?: ("assignee" | "co" | "dispatch" | "publish" | "approve" | "follow_up" | "supervise" | "supervisor" | "first_contact" | "filer" | "beneficiary" | "guardian")[];
-                } | {
-                    /** @description 到期后多久 */
-                    after: string;
-                    /** @description 提醒谁；缺省为这一环节的责任人 */
-                    tell?: ("assignee" | "co" | "dispatch" | "publish" | "approve" | "follow_up" | "supervise" | "supervisor" | "first_contact" | "filer" | "beneficiary" | "guardian")[];
-                } | {
-                    /** @description 到期前多久 */
-                    before: string;
-                    /** @description 提醒谁；缺省为这一环节的责任人 */
-                    tell?: ("assignee" | "co" | "dispatch" | "publish" | "approve" | "follow_up" | "supervise" | "supervisor" | "first_contact" | "filer" | "beneficiary" | "guardian")[];
-                })[];
-            };
-            /**
-             * @description 督办在每一级停留多久再上移一级
-             * @default 480wm
-             */
-            rungEvery: string;
-            /**
-             * @description 个别层级另行规定的停留时间，键为租户的层级代码
-             * @default {}
-             */
-            rungEveryAt: {
-                [key: string]: string;
-            };
-            /**
-             * @description 点单即受理
-             * @default false
-             */
-            autoAccept: boolean;
-            claims: {
-                /**
-                 * @default [
-                 *       "party_member",
-                 *       "volunteer",
-                 *       "individual",
-                 *       "enterprise",
-                 *       "dual_unit"
-                 *     ]
-                 */
-                kinds: ("party_member" | "volunteer" | "individual" | "enterprise" | "dual_unit")[];
-                /** @default 5 */
-                perClaimer: number;
-                /** @default [] */
-                waves: ("party_member" | "volunteer" | "individual" | "enterprise" | "dual_unit")[][];
-                /** @default [] */
-                approval: ("strangers" | "protected" | "all")[];
-            };
-            /** @default null */
-            backstop: string | null;
-            /** @default 2 */
-            returnsMax: number;
-            /** @default 2 */
-            extensionsMax: number;
-            /** @default 2 */
-            parksMax: number;
-            /** @default 2 */
-            urgesPerDay: number;
-            /** @default 3 */
-            unreachedMax: number;
-            /** @default 1 */
-            redoMax: number;
-        };
-        /** @description 时限规则；省略的项目按出厂值 */
-        PolicyBodyInput: {
+        NewPolicyBody: {
             /** @default {} */
             limits: {
                 /**
@@ -14642,6 +13987,1492 @@ export interface components {
             /** @default 1 */
             redoMax: number;
         };
+        /**
+         * @example {
+         *       "node": "YQHF",
+         *       "body": {
+         *         "limits": {
+         *           "accept": "4wh",
+         *           "sign": "4wh",
+         *           "complete": "5wd"
+         *         },
+         *         "reminders": [
+         *           {
+         *             "share": 0.75
+         *           },
+         *           {
+         *             "at": true,
+         *             "tell": [
+         *               "assignee",
+         *               "dispatch"
+         *             ]
+         *           },
+         *           {
+         *             "after": "1wd",
+         *             "tell": [
+         *               "first_contact"
+         *             ]
+         *           }
+         *         ],
+         *         "stepReminders": {
+         *           "complete": [
+         *             {
+         *               "before": "2wd"
+         *             },
+         *             {
+         *               "before": "1wd",
+         *               "tell": [
+         *                 "assignee",
+         *                 "dispatch"
+         *               ]
+         *             }
+         *           ]
+         *         },
+         *         "rungEvery": "1wd",
+         *         "rungEveryAt": {
+         *           "building": "4wh"
+         *         }
+         *       }
+         *     }
+         */
+        NewPolicy: {
+            /** @description 节点 id 或代码 */
+            node: string;
+            body: components["schemas"]["NewPolicyBody"];
+            /** @description 也用于办理中的点单；缺省只用于新的点单 */
+            applyToOpen?: boolean;
+        };
+        /**
+         * @example {
+         *       "node": "YQHF",
+         *       "begins": "21:30",
+         *       "ends": "07:30",
+         *       "workingTimeOnly": false
+         *     }
+         */
+        NewQuietHours: {
+            /**
+             * @description 免打扰开始，当地时间；与 ends 相同则没有免打扰时段
+             * @example 21:00
+             */
+            begins: string;
+            /**
+             * @description 免打扰结束，当地时间；可跨午夜
+             * @example 21:00
+             */
+            ends: string;
+            /** @description 不急的消息只在工作时间发送：其余时间攒到下一个工作时间 */
+            workingTimeOnly: boolean;
+            /** @description 节点 id 或代码，含下级；缺省为整个租户 */
+            node?: string;
+        };
+        /**
+         * @example {
+         *       "channel": "wecom",
+         *       "name": "银雀华府网格群",
+         *       "node": "YQHF",
+         *       "url": "https://qyapi.weixin.qq.com/cgi-bin/webhook/send?key=00000000-0000-0000-0000-000000000000"
+         *     }
+         */
+        NewRobot: {
+            /**
+             * @description wecom 企业微信，dingtalk 钉钉，feishu 飞书
+             * @enum {string}
+             */
+            channel: "wecom" | "dingtalk" | "feishu";
+            /** @description 名称，如群名 */
+            name: string;
+            /** @description 节点 id 或代码，含下级 */
+            node: string;
+            /** @description 群机器人设置里的 Webhook 地址，整行复制；只接受该平台的主机或系统允许的主机 */
+            url: string;
+            /** @description 加签密钥（钉钉 SEC…、飞书签名校验）；企业微信没有 */
+            secret?: string | null;
+            /** @description 事件类型、`request.*` 或 `*`，见 /v1/event-types；缺省为 request.dispatched、request.redispatched、request.reminded、request.escalated */
+            eventTypes?: string[];
+        };
+        /**
+         * @example {
+         *       "name": "楼栋长",
+         *       "capabilities": [
+         *         "view",
+         *         "file_for",
+         *         "dispatch",
+         *         "handle",
+         *         "supervise"
+         *       ]
+         *     }
+         */
+        NewRole: {
+            name: string;
+            /** @description 所授予的权限；空列表为只挂名 */
+            capabilities: ("view" | "file_for" | "dispatch" | "publish" | "handle" | "approve" | "follow_up" | "supervise" | "administer" | "configure" | "secure" | "audit")[];
+        };
+        /**
+         * @example {
+         *       "code": "electrics",
+         *       "name": "水电维修"
+         *     }
+         */
+        NewSkill: {
+            /** @description 租户内唯一 */
+            code: string;
+            name: string;
+        };
+        /**
+         * @example {
+         *       "name": "党员萤火驿站",
+         *       "node": "YQHF",
+         *       "address": "南门内一层",
+         *       "hours": "每天 9:00–20:00"
+         *     }
+         */
+        NewVenue: {
+            name: string;
+            /** @description 在哪里：节点 id 或代码 */
+            node: string;
+            /** @description 地址 */
+            address?: string | null;
+            /** @description 开放时间，照门上写 */
+            hours?: string | null;
+            /** @description 挂哪里的墙：节点 id 或代码 */
+            wall?: string;
+        };
+        /**
+         * @example {
+         *       "url": "https://hooks.example.cn/wish-wall",
+         *       "eventTypes": [
+         *         "request.*"
+         *       ],
+         *       "node": "YQHF"
+         *     }
+         */
+        NewWebhookEndpoint: {
+            /** @description https 网址，端口 443 或 8443，不得指向内网 */
+            url: string;
+            /** @description 事件类型、`request.*` 或 `*`，见 /v1/event-types */
+            eventTypes: string[];
+            /** @description 节点 id 或代码，含下级；缺省为全部 */
+            node?: string;
+            ordered?: boolean;
+            ratePerSecond?: number | null;
+            description?: string | null;
+            /**
+             * @description 缺省 v1
+             * @enum {string}
+             */
+            algorithm?: "v1" | "v1a";
+            /** @description 自带的密钥（whsec_ 加 24 至 64 字节的 Base64）；缺省由系统生成 */
+            secret?: string;
+        };
+        /**
+         * @description 节点：街道、社区、小区、楼栋、单元
+         * @example {
+         *       "id": "0195f2a0-7c1e-7abc-8def-0123456789ab",
+         *       "code": "YQHF-03",
+         *       "name": "3号楼",
+         *       "level": "building",
+         *       "levelName": "楼栋",
+         *       "path": "371302002/371302002207/YQHF/YQHF-03/",
+         *       "parent": {
+         *         "id": "0195f2a0-7c1e-7abc-8def-0123456789ab",
+         *         "code": "YQHF",
+         *         "name": "银雀华府"
+         *       },
+         *       "hasChildren": true,
+         *       "lng": 118.3356,
+         *       "lat": 35.0538,
+         *       "retiredAt": null
+         *     }
+         */
+        Node: {
+            /** Format: uuid */
+            id: string;
+            code: string;
+            name: string;
+            /** @description 层级代码，由租户自定 */
+            level: string;
+            /** @description 层级名称，如小区或大院 */
+            levelName: string;
+            /** @description 从根到本节点的代码，各以 / 结尾 */
+            path: string;
+            /** @description 上级节点；根节点为 null */
+            parent: {
+                /** Format: uuid */
+                id: string;
+                code: string;
+                name: string;
+            } | null;
+            hasChildren: boolean;
+            /** @description 经度，度，WGS84 */
+            lng: number | null;
+            /** @description 纬度，度，WGS84 */
+            lat: number | null;
+            /**
+             * Format: date-time
+             * @description 停用时间
+             */
+            retiredAt: string | null;
+        };
+        /**
+         * @description 国务院办公厅关于某年部分节假日安排的通知，格式同 holiday-cn 的 <年份>.json，可原样发送
+         * @example {
+         *       "year": 2026,
+         *       "days": [
+         *         {
+         *           "name": "元旦",
+         *           "date": "2026-01-01",
+         *           "isOffDay": true
+         *         },
+         *         {
+         *           "name": "元旦",
+         *           "date": "2026-01-02",
+         *           "isOffDay": true
+         *         },
+         *         {
+         *           "name": "元旦",
+         *           "date": "2026-01-03",
+         *           "isOffDay": true
+         *         },
+         *         {
+         *           "name": "元旦",
+         *           "date": "2026-01-04",
+         *           "isOffDay": false
+         *         },
+         *         {
+         *           "name": "春节",
+         *           "date": "2026-02-14",
+         *           "isOffDay": false
+         *         },
+         *         {
+         *           "name": "春节",
+         *           "date": "2026-02-15",
+         *           "isOffDay": true
+         *         },
+         *         {
+         *           "name": "春节",
+         *           "date": "2026-02-16",
+         *           "isOffDay": true
+         *         },
+         *         {
+         *           "name": "春节",
+         *           "date": "2026-02-17",
+         *           "isOffDay": true
+         *         },
+         *         {
+         *           "name": "春节",
+         *           "date": "2026-02-18",
+         *           "isOffDay": true
+         *         },
+         *         {
+         *           "name": "春节",
+         *           "date": "2026-02-19",
+         *           "isOffDay": true
+         *         },
+         *         {
+         *           "name": "春节",
+         *           "date": "2026-02-20",
+         *           "isOffDay": true
+         *         },
+         *         {
+         *           "name": "春节",
+         *           "date": "2026-02-21",
+         *           "isOffDay": true
+         *         },
+         *         {
+         *           "name": "春节",
+         *           "date": "2026-02-22",
+         *           "isOffDay": true
+         *         },
+         *         {
+         *           "name": "春节",
+         *           "date": "2026-02-23",
+         *           "isOffDay": true
+         *         },
+         *         {
+         *           "name": "春节",
+         *           "date": "2026-02-28",
+         *           "isOffDay": false
+         *         },
+         *         {
+         *           "name": "清明",
+         *           "date": "2026-04-04",
+         *           "isOffDay": true
+         *         },
+         *         {
+         *           "name": "清明",
+         *           "date": "2026-04-05",
+         *           "isOffDay": true
+         *         },
+         *         {
+         *           "name": "清明",
+         *           "date": "2026-04-06",
+         *           "isOffDay": true
+         *         },
+         *         {
+         *           "name": "劳动节",
+         *           "date": "2026-05-01",
+         *           "isOffDay": true
+         *         },
+         *         {
+         *           "name": "劳动节",
+         *           "date": "2026-05-02",
+         *           "isOffDay": true
+         *         },
+         *         {
+         *           "name": "劳动节",
+         *           "date": "2026-05-03",
+         *           "isOffDay": true
+         *         },
+         *         {
+         *           "name": "劳动节",
+         *           "date": "2026-05-04",
+         *           "isOffDay": true
+         *         },
+         *         {
+         *           "name": "劳动节",
+         *           "date": "2026-05-05",
+         *           "isOffDay": true
+         *         },
+         *         {
+         *           "name": "劳动节",
+         *           "date": "2026-05-09",
+         *           "isOffDay": false
+         *         },
+         *         {
+         *           "name": "端午",
+         *           "date": "2026-06-19",
+         *           "isOffDay": true
+         *         },
+         *         {
+         *           "name": "端午",
+         *           "date": "2026-06-20",
+         *           "isOffDay": true
+         *         },
+         *         {
+         *           "name": "端午",
+         *           "date": "2026-06-21",
+         *           "isOffDay": true
+         *         },
+         *         {
+         *           "name": "国庆节",
+         *           "date": "2026-09-20",
+         *           "isOffDay": false
+         *         },
+         *         {
+         *           "name": "中秋",
+         *           "date": "2026-09-25",
+         *           "isOffDay": true
+         *         },
+         *         {
+         *           "name": "中秋",
+         *           "date": "2026-09-26",
+         *           "isOffDay": true
+         *         },
+         *         {
+         *           "name": "中秋",
+         *           "date": "2026-09-27",
+         *           "isOffDay": true
+         *         },
+         *         {
+         *           "name": "国庆节",
+         *           "date": "2026-10-01",
+         *           "isOffDay": true
+         *         },
+         *         {
+         *           "name": "国庆节",
+         *           "date": "2026-10-02",
+         *           "isOffDay": true
+         *         },
+         *         {
+         *           "name": "国庆节",
+         *           "date": "2026-10-03",
+         *           "isOffDay": true
+         *         },
+         *         {
+         *           "name": "国庆节",
+         *           "date": "2026-10-04",
+         *           "isOffDay": true
+         *         },
+         *         {
+         *           "name": "国庆节",
+         *           "date": "2026-10-05",
+         *           "isOffDay": true
+         *         },
+         *         {
+         *           "name": "国庆节",
+         *           "date": "2026-10-06",
+         *           "isOffDay": true
+         *         },
+         *         {
+         *           "name": "国庆节",
+         *           "date": "2026-10-07",
+         *           "isOffDay": true
+         *         },
+         *         {
+         *           "name": "国庆节",
+         *           "date": "2026-10-10",
+         *           "isOffDay": false
+         *         }
+         *       ],
+         *       "dryRun": true
+         *     }
+         */
+        Notice: {
+            $schema?: string;
+            $id?: string;
+            /** @description 通知所指的年份 */
+            year: number;
+            /** @description 通知的网址，不保存 */
+            papers?: string[];
+            days: {
+                /** @description 节日名称 */
+                name: string;
+                /** Format: date */
+                date: string;
+                /** @description true 放假，false 调休上班 */
+                isOffDay: boolean;
+            }[];
+            /** @description 节点 id 或代码；缺省为根节点 */
+            node?: string;
+            dryRun?: boolean;
+            /** @description true 时办理中的时限也重算；缺省只影响新的时限 */
+            recompute?: boolean;
+        };
+        /**
+         * @description 通知
+         * @example {
+         *       "id": "0195f2a0-7c1e-7abc-8def-0123456789ab",
+         *       "type": "request.reminded",
+         *       "kind": "reminder",
+         *       "title": "WX20261121-000123 提醒",
+         *       "todo": "请尽快签收",
+         *       "number": "WX20261121-000123",
+         *       "requestId": "0195f2a0-7c1e-7abc-8def-0123456789ab",
+         *       "item": "楼道灯维修",
+         *       "node": {
+         *         "code": "YQHF-03",
+         *         "name": "3号楼"
+         *       },
+         *       "state": "dispatched",
+         *       "step": "sign",
+         *       "dueAt": "2026-11-23T10:00:00Z",
+         *       "urgent": false,
+         *       "quietUntil": null,
+         *       "at": "2026-11-23T06:00:00Z",
+         *       "readAt": null,
+         *       "link": "/v1/requests/0195f2a0-7c1e-7abc-8def-0123456789ab"
+         *     }
+         */
+        Notification: {
+            /**
+             * Format: uuid
+             * @description 即事件 id
+             */
+            id: string;
+            /** @description 事件类型 */
+            type: string;
+            /**
+             * @description reminder 到期提醒，escalation 逾期升级，urge 催办、督办，assignment 派给您的事，intake 等待受理或派单，ask 等待您答复的申请，progress 办理进展
+             * @enum {string}
+             */
+            kind: "reminder" | "escalation" | "urge" | "assignment" | "intake" | "ask" | "progress";
+            /** @description 单号和事由 */
+            title: string;
+            /** @description 请您做什么；仅供知悉的为 null */
+            todo: string | null;
+            number: string;
+            /** Format: uuid */
+            requestId: string;
+            /** @description 服务项目；保密件和调解为 null */
+            item: string | null;
+            /** @description 发生地点；保密件和调解只到社区 */
+            node: {
+                code: string;
+                name: string;
+            } | null;
+            /** @description 事件发生后的状态 */
+            state: components["schemas"]["State"];
+            /** @description 提醒或升级所指的环节 */
+            step: ("accept" | "resubmit" | "place" | "claim" | "wave" | "sign" | "respond" | "lease" | "complete" | "co" | "report_in" | "answer" | "review" | "confirm" | "follow_up" | "close") | null;
+            /**
+             * Format: date-time
+             * @description 该环节的时限；不涉及环节的为最近的时限
+             */
+            dueAt: string | null;
+            /** @description 急件：任何时候都可推送 */
+            urgent: boolean;
+            /**
+             * Format: date-time
+             * @description 免打扰：在此之前不要推送；null 为可以推送
+             */
+            quietUntil: string | null;
+            /** Format: date-time */
+            at: string;
+            /** Format: date-time */
+            readAt: string | null;
+            /** @description 点单的地址 */
+            link: string;
+        };
+        /**
+         * @description 办理进展
+         * @example {
+         *       "api_key": "ww_live_…",
+         *       "service_request_id": "WX20261121-000123",
+         *       "update_id": "42",
+         *       "status": "OPEN",
+         *       "description": "灯还是不亮"
+         *     }
+         */
+        Open311CommentBody: {
+            /** @description 租户代码；只有一个租户时可以不写 */
+            jurisdiction_id?: string;
+            /** @description 应用的 API Key（ww_live_…） */
+            api_key?: string;
+            /** @description 必填：单号 */
+            service_request_id?: string;
+            /** @description 对方系统中的编号；同一编号只生效一次 */
+            update_id?: string;
+            /** @description 同 update_id */
+            update_id_ext?: string;
+            /** @description OPEN、CLOSED */
+            status?: string;
+            description?: string;
+            /** @description 照片的网址：只记下，不打开 */
+            media_url?: string;
+            /** @description 不保存 */
+            updated_datetime?: string;
+        } & {
+            [key: string]: unknown;
+        };
+        /** @description 已收到的进展 */
+        Open311Commented: {
+            update_id: string;
+        }[];
+        /** @description 服务发现 */
+        Open311Discovery: {
+            /**
+             * Format: date-time
+             * @description W3C 格式，UTC，到秒
+             */
+            changeset: string;
+            contact: string;
+            key_service: string;
+            endpoints: {
+                specification: string;
+                url: string;
+                /**
+                 * Format: date-time
+                 * @description W3C 格式，UTC，到秒
+                 */
+                changeset: string;
+                /** @constant */
+                type: "production";
+                formats: string[];
+            }[];
+        };
+        /**
+         * @description 出错时的回答（GeoReport v2）
+         * @example [
+         *       {
+         *         "code": 404,
+         *         "description": "service_code: 没有这项服务"
+         *       }
+         *     ]
+         */
+        Open311Errors: {
+            /** @description HTTP 状态码 */
+            code: number;
+            description: string;
+        }[];
+        /** @description 已收到的点单 */
+        Open311Filed: {
+            service_request_id: string;
+            service_notice: string;
+            account_id: string | null;
+        }[];
+        /**
+         * @description 另可有 attribute[代码]=值，见服务定义
+         * @example {
+         *       "api_key": "ww_live_…",
+         *       "service_code": "corridor-light",
+         *       "description": "3号楼1单元楼道灯不亮",
+         *       "address_id": "YQHF-03-1",
+         *       "last_name": "王",
+         *       "first_name": "示例",
+         *       "phone": "13800138000"
+         *     }
+         */
+        Open311FilingBody: {
+            /** @description 租户代码；只有一个租户时可以不写 */
+            jurisdiction_id?: string;
+            /** @description 应用的 API Key（ww_live_…） */
+            api_key?: string;
+            /** @description 必填 */
+            service_code?: string;
+            /** @description WGS84 */
+            lat?: number;
+            /** @description WGS84 */
+            long?: number;
+            address_string?: string;
+            /** @description 节点代码 */
+            address_id?: string;
+            description?: string;
+            /** @description 照片的网址：只记下，不打开 */
+            media_url?: string;
+            first_name?: string;
+            last_name?: string;
+            phone?: string;
+            /** @description 不保存 */
+            email?: string;
+            /** @description 不保存；同一设备 24 小时内重复提交同样内容的，只算一件 */
+            device_id?: string;
+            /** @description 不保存，原样回答 */
+            account_id?: string;
+        } & {
+            [key: string]: unknown;
+        };
+        /** @description 点单 */
+        Open311Requests: {
+            /** @description 单号 */
+            service_request_id: string;
+            /** @enum {string} */
+            status: "open" | "closed";
+            status_notes: string;
+            service_name: string;
+            service_code: string;
+            description: string | null;
+            agency_responsible: string | null;
+            service_notice: null;
+            /**
+             * Format: date-time
+             * @description W3C 格式，UTC，到秒
+             */
+            requested_datetime: string;
+            /**
+             * Format: date-time
+             * @description 最近一次变更；已办结的为办结时间
+             */
+            updated_datetime: string;
+            /**
+             * Format: date-time
+             * @description W3C 格式，UTC，到秒
+             */
+            expected_datetime: string | null;
+            address: string | null;
+            /** @description 节点代码 */
+            address_id: string | null;
+            zipcode: null;
+            lat: number | null;
+            long: number | null;
+            media_url: string | null;
+        }[];
+        /** @description 服务定义 */
+        Open311ServiceDefinition: {
+            service_code: string;
+            attributes: {
+                /** @constant */
+                variable: true;
+                code: string;
+                /** @enum {string} */
+                datatype: "string" | "number" | "datetime" | "text" | "singlevaluelist" | "multivaluelist";
+                required: boolean;
+                datatype_description: string | null;
+                order: number;
+                description: string;
+                values?: {
+                    key: string;
+                    name: string;
+                }[];
+            }[];
+        };
+        /** @description 服务列表 */
+        Open311Services: {
+            service_code: string;
+            service_name: string;
+            description: string | null;
+            /** @description 有表单，见服务定义 */
+            metadata: boolean;
+            /** @constant */
+            type: "realtime";
+            keywords: string | null;
+            group: string;
+        }[];
+        /** @description 令牌对应的单号 */
+        Open311Tokens: {
+            token: string;
+            service_request_id: string;
+        }[];
+        /** @description 办理进展（FixMyStreet 扩展） */
+        Open311Updates: {
+            update_id: string;
+            service_request_id: string;
+            /** @enum {string} */
+            status: "open" | "closed";
+            /**
+             * Format: date-time
+             * @description W3C 格式，UTC，到秒
+             */
+            updated_datetime: string;
+            description: string;
+            media_url: null;
+        }[];
+        /**
+         * @description 组织
+         * @example {
+         *       "id": "0195f2a0-7c1e-7abc-8def-0123456789ab",
+         *       "code": "YZ-PROPERTY",
+         *       "name": "沂州物业",
+         *       "kind": "property",
+         *       "uscc": null,
+         *       "node": {
+         *         "id": "0195f2a0-7c1e-7abc-8def-0123456789ab",
+         *         "code": "YQHF",
+         *         "name": "银雀华府"
+         *       }
+         *     }
+         */
+        Organisation: {
+            /** Format: uuid */
+            id: string;
+            /** @description 派单、认领时可代替 id */
+            code: string;
+            name: string;
+            /**
+             * @description 种类：party_committee 街道党工委，community_party 社区（村）党组织，branch 小区党支部，party_group 楼栋党小组，property 物业公司，owners_committee 业主委员会，self_mgmt 自管委，enterprise 爱心企业，dual_unit 双报到单位，alliance_unit 共建单位，volunteer_team 志愿服务队
+             * @enum {string}
+             */
+            kind: "party_committee" | "community_party" | "branch" | "party_group" | "property" | "owners_committee" | "self_mgmt" | "enterprise" | "dual_unit" | "alliance_unit" | "volunteer_team";
+            /** @description 统一社会信用代码 */
+            uscc: string | null;
+            /** @description 所在节点 */
+            node: {
+                /** Format: uuid */
+                id: string;
+                code: string;
+                name: string;
+            };
+        };
+        /** @description 组织 */
+        OrganisationRef: {
+            /** Format: uuid */
+            id: string;
+            code: string;
+            name: string;
+        };
+        /** @description 特殊日 */
+        OwnCalendarDay: {
+            node: components["schemas"]["Place"];
+            /** Format: date */
+            date: string;
+            workday: boolean;
+            /** @description 节日名称；调休上班日也有 */
+            name: string | null;
+            /** @description 工作时段，如 09:00-12:00；不上班时为空 */
+            hours: string[];
+            /**
+             * @description 由谁决定：shipped 内置的国务院安排，overlay 导入的安排或本地的特殊日，week 每周工作时间
+             * @enum {string}
+             */
+            source: "shipped" | "overlay" | "week";
+            /** @description false：当年的放假安排尚未公布，这一天还可能变 */
+            published: boolean;
+            /**
+             * Format: uuid
+             * @description 重算时限的任务，见 /v1/operations/{id}；没有则为 null
+             */
+            operation: string | null;
+        };
+        /** @description 翻页位置 */
+        Page: {
+            /** @description 下一页的 cursor；没有更多时为 null */
+            nextCursor: string | null;
+            hasMore: boolean;
+        };
+        /**
+         * @example {
+         *       "current": "K3n-9vQx_20aLmPe",
+         *       "password": "墙上的灯今晚还亮着吗"
+         *     }
+         */
+        PasswordChange: {
+            /** @description 现在的密码，或一次性密码 */
+            current: string;
+            /** @description 新密码，至少 10 个字符 */
+            password: string;
+        };
+        /**
+         * @description 人员
+         * @example {
+         *       "id": "0195f2a0-7c1e-7abc-8def-0123456789ab",
+         *       "login": "YQ0013",
+         *       "name": "胡**",
+         *       "phone": "138****8000",
+         *       "door": null,
+         *       "node": {
+         *         "id": "0195f2a0-7c1e-7abc-8def-0123456789ab",
+         *         "code": "YQHF",
+         *         "name": "银雀华府"
+         *       },
+         *       "hasAccount": true,
+         *       "suspendedAt": null,
+         *       "createdAt": "2026-11-21T01:00:00.000Z"
+         *     }
+         */
+        Person: {
+            /** Format: uuid */
+            id: string;
+            /** @description 工号；没有账号的为 null */
+            login: string | null;
+            /** @description 脱敏的姓名 */
+            name: string | null;
+            /** @description 脱敏的电话 */
+            phone: string | null;
+            /** @description 是否登记了门牌：*** */
+            door: string | null;
+            /** @description 居住或工作的地点 */
+            node: components["schemas"]["Place"] | null;
+            hasAccount: boolean;
+            /**
+             * Format: date-time
+             * @description 停用时间
+             */
+            suspendedAt: string | null;
+            /** Format: date-time */
+            createdAt: string;
+        };
+        /**
+         * @example {
+         *       "phone": "13900139000"
+         *     }
+         */
+        PersonChange: {
+            /** @description 姓名 */
+            name?: string;
+            /**
+             * @description null 为删去
+             * @example 13800138000
+             */
+            phone?: string | null;
+            /** @description 门牌 */
+            door?: string | null;
+            /** @description 居住或工作的地点：节点 id 或代码 */
+            node?: string;
+        };
+        /** @description 节点 */
+        Place: {
+            /** Format: uuid */
+            id: string;
+            code: string;
+            name: string;
+        };
+        /**
+         * @example {
+         *       "slots": 1,
+         *       "wallTitle": "陪老人下棋",
+         *       "wallText": "每周一次，周末下午"
+         *     }
+         */
+        PlaceBody: {
+            /** @description 名额（人数或数量），缺省 1 */
+            slots?: number;
+            /** @description 可见范围：节点 id 或代码，必须是责任节点或其上级；缺省为责任节点 */
+            scope?: string;
+            /** @description 上墙标题；缺省为服务菜单名称 */
+            wallTitle?: string;
+            /** @description 上墙文字，由下单人撰写 */
+            wallText?: string;
+        };
+        /**
+         * @description 坐标
+         * @example {
+         *       "lng": 118.3412,
+         *       "lat": 35.0541,
+         *       "crs": "gcj02"
+         *     }
+         */
+        Point: {
+            lng: number;
+            lat: number;
+            /**
+             * @description 坐标系：wgs84、gcj02、bd09；一律换算为 WGS84 保存
+             * @enum {string}
+             */
+            crs: "wgs84" | "gcj02" | "bd09";
+        };
+        /** @description 现行的时限规则 */
+        Policy: {
+            /** Format: uuid */
+            id: string;
+            code: string;
+            /** @description 在该节点的版本，从 1 起；版本不再改变 */
+            version: number;
+            /** @description 在哪里规定：管它和它的下级，直到更近的另有规定 */
+            node: components["schemas"]["Place"];
+            body: components["schemas"]["PolicyBody"];
+            /** Format: date-time */
+            createdAt: string;
+            /** @description 由上级节点继承 */
+            inherited: boolean;
+        };
+        /** @description 时限规则 */
+        PolicyBody: {
+            limits: {
+                /**
+                 * @description 受理
+                 * @default 480wm
+                 */
+                accept: string;
+                /**
+                 * @description 补正
+                 * @default 15d
+                 */
+                resubmit: string;
+                /**
+                 * @description 下单或派单
+                 * @default 2wd
+                 */
+                place: string;
+                /**
+                 * @description 上墙待认领
+                 * @default 7d
+                 */
+                claim: string;
+                /**
+                 * @description 签收
+                 * @default 480wm
+                 */
+                sign: string;
+                /**
+                 * @description 首次响应
+                 * @default 1wd
+                 */
+                respond: string;
+                /**
+                 * @description 办结，从点单起算
+                 * @default 10wd
+                 */
+                complete: string;
+                /**
+                 * @description 回访
+                 * @default 3wd
+                 */
+                follow_up: string;
+                /**
+                 * @description 自动结案，即评价期
+                 * @default 7d
+                 */
+                close: string;
+                /**
+                 * @description 扩大认领范围，从一批到下一批
+                 * @default 3wd
+                 */
+                wave: string;
+                /**
+                 * @description 认领保留，期内须首次响应
+                 * @default 5wd
+                 */
+                lease: string;
+                /**
+                 * @description 协办
+                 * @default 5wd
+                 */
+                co: string;
+                /**
+                 * @description 吹哨后报到
+                 * @default 480wm
+                 */
+                report_in: string;
+                /**
+                 * @description 答复申请
+                 * @default 1wd
+                 */
+                answer: string;
+                /**
+                 * @description 确认无法办理
+                 * @default 1wd
+                 */
+                confirm: string;
+                /**
+                 * @description 挂账复核，最长
+                 * @default 90d
+                 */
+                review: string;
+                /**
+                 * @description 办结或结案后可要求重办的期限
+                 * @default 15d
+                 */
+                reopen: string;
+            };
+            /**
+             * @description 各环节的提醒，按时间先后
+             * @default [
+             *       {
+             *         "share": 0.75
+             *       }
+             *     ]
+             */
+            reminders: ({
+                /** @description 时限用去多少时提醒，如 0.75 */
+                share: number;
+                /** @description 提醒谁；缺省为这一环节的责任人 */
+                tell?: ("assignee" | "co" | "dispatch" | "publish" | "approve" | "follow_up" | "supervise" | "supervisor" | "first_contact" | "filer" | "beneficiary" | "guardian")[];
+            } | {
+                /**
+                 * @description 到期时
+                 * @constant
+                 */
+                at: true;
+                /** @description 提醒谁；缺省为这一环节的责任人 */
+                tell?: ("assignee" | "co" | "dispatch" | "publish" | "approve" | "follow_up" | "supervise" | "supervisor" | "first_contact" | "filer" | "beneficiary" | "guardian")[];
+            } | {
+                /** @description 到期后多久 */
+                after: string;
+                /** @description 提醒谁；缺省为这一环节的责任人 */
+                tell?: ("assignee" | "co" | "dispatch" | "publish" | "approve" | "follow_up" | "supervise" | "supervisor" | "first_contact" | "filer" | "beneficiary" | "guardian")[];
+            } | {
+                /** @description 到期前多久 */
+                before: string;
+                /** @description 提醒谁；缺省为这一环节的责任人 */
+                tell?: ("assignee" | "co" | "dispatch" | "publish" | "approve" | "follow_up" | "supervise" | "supervisor" | "first_contact" | "filer" | "beneficiary" | "guardian")[];
+            })[];
+            /** @description 个别环节另行规定的提醒 */
+            stepReminders: {
+                accept?: ({
+                    /** @description 时限用去多少时提醒，如 0.75 */
+                    share: number;
+                    /** @description 提醒谁；缺省为这一环节的责任人 */
+                    tell?: ("assignee" | "co" | "dispatch" | "publish" | "approve" | "follow_up" | "supervise" | "supervisor" | "first_contact" | "filer" | "beneficiary" | "guardian")[];
+                } | {
+                    /**
+                     * @description 到期时
+                     * @constant
+                     */
+                    at: true;
+                    /** @description 提醒谁；缺省为这一环节的责任人 */
+                    tell?: ("assignee" | "co" | "dispatch" | "publish" | "approve" | "follow_up" | "supervise" | "supervisor" | "first_contact" | "filer" | "beneficiary" | "guardian")[];
+                } | {
+                    /** @description 到期后多久 */
+                    after: string;
+                    /** @description 提醒谁；缺省为这一环节的责任人 */
+                    tell?: ("assignee" | "co" | "dispatch" | "publish" | "approve" | "follow_up" | "supervise" | "supervisor" | "first_contact" | "filer" | "beneficiary" | "guardian")[];
+                } | {
+                    /** @description 到期前多久 */
+                    before: string;
+                    /** @description 提醒谁；缺省为这一环节的责任人 */
+                    tell?: ("assignee" | "co" | "dispatch" | "publish" | "approve" | "follow_up" | "supervise" | "supervisor" | "first_contact" | "filer" | "beneficiary" | "guardian")[];
+                })[];
+                resubmit?: ({
+                    /** @description 时限用去多少时提醒，如 0.75 */
+                    share: number;
+                    /** @description 提醒谁；缺省为这一环节的责任人 */
+                    tell?: ("assignee" | "co" | "dispatch" | "publish" | "approve" | "follow_up" | "supervise" | "supervisor" | "first_contact" | "filer" | "beneficiary" | "guardian")[];
+                } | {
+                    /**
+                     * @description 到期时
+                     * @constant
+                     */
+                    at: true;
+                    /** @description 提醒谁；缺省为这一环节的责任人 */
+                    tell?: ("assignee" | "co" | "dispatch" | "publish" | "approve" | "follow_up" | "supervise" | "supervisor" | "first_contact" | "filer" | "beneficiary" | "guardian")[];
+                } | {
+                    /** @description 到期后多久 */
+                    after: string;
+                    /** @description 提醒谁；缺省为这一环节的责任人 */
+                    tell?: ("assignee" | "co" | "dispatch" | "publish" | "approve" | "follow_up" | "supervise" | "supervisor" | "first_contact" | "filer" | "beneficiary" | "guardian")[];
+                } | {
+                    /** @description 到期前多久 */
+                    before: string;
+                    /** @description 提醒谁；缺省为这一环节的责任人 */
+                    tell?: ("assignee" | "co" | "dispatch" | "publish" | "approve" | "follow_up" | "supervise" | "supervisor" | "first_contact" | "filer" | "beneficiary" | "guardian")[];
+                })[];
+                place?: ({
+                    /** @description 时限用去多少时提醒，如 0.75 */
+                    share: number;
+                    /** @description 提醒谁；缺省为这一环节的责任人 */
+                    tell?: ("assignee" | "co" | "dispatch" | "publish" | "approve" | "follow_up" | "supervise" | "supervisor" | "first_contact" | "filer" | "beneficiary" | "guardian")[];
+                } | {
+                    /**
+                     * @description 到期时
+                     * @constant
+                     */
+                    at: true;
+                    /** @description 提醒谁；缺省为这一环节的责任人 */
+                    tell?: ("assignee" | "co" | "dispatch" | "publish" | "approve" | "follow_up" | "supervise" | "supervisor" | "first_contact" | "filer" | "beneficiary" | "guardian")[];
+                } | {
+                    /** @description 到期后多久 */
+                    after: string;
+                    /** @description 提醒谁；缺省为这一环节的责任人 */
+                    tell?: ("assignee" | "co" | "dispatch" | "publish" | "approve" | "follow_up" | "supervise" | "supervisor" | "first_contact" | "filer" | "beneficiary" | "guardian")[];
+                } | {
+                    /** @description 到期前多久 */
+                    before: string;
+                    /** @description 提醒谁；缺省为这一环节的责任人 */
+                    tell?: ("assignee" | "co" | "dispatch" | "publish" | "approve" | "follow_up" | "supervise" | "supervisor" | "first_contact" | "filer" | "beneficiary" | "guardian")[];
+                })[];
+                claim?: ({
+                    /** @description 时限用去多少时提醒，如 0.75 */
+                    share: number;
+                    /** @description 提醒谁；缺省为这一环节的责任人 */
+                    tell?: ("assignee" | "co" | "dispatch" | "publish" | "approve" | "follow_up" | "supervise" | "supervisor" | "first_contact" | "filer" | "beneficiary" | "guardian")[];
+                } | {
+                    /**
+                     * @description 到期时
+                     * @constant
+                     */
+                    at: true;
+                    /** @description 提醒谁；缺省为这一环节的责任人 */
+                    tell?: ("assignee" | "co" | "dispatch" | "publish" | "approve" | "follow_up" | "supervise" | "supervisor" | "first_contact" | "filer" | "beneficiary" | "guardian")[];
+                } | {
+                    /** @description 到期后多久 */
+                    after: string;
+                    /** @description 提醒谁；缺省为这一环节的责任人 */
+                    tell?: ("assignee" | "co" | "dispatch" | "publish" | "approve" | "follow_up" | "supervise" | "supervisor" | "first_contact" | "filer" | "beneficiary" | "guardian")[];
+                } | {
+                    /** @description 到期前多久 */
+                    before: string;
+                    /** @description 提醒谁；缺省为这一环节的责任人 */
+                    tell?: ("assignee" | "co" | "dispatch" | "publish" | "approve" | "follow_up" | "supervise" | "supervisor" | "first_contact" | "filer" | "beneficiary" | "guardian")[];
+                })[];
+                wave?: ({
+                    /** @description 时限用去多少时提醒，如 0.75 */
+                    share: number;
+                    /** @description 提醒谁；缺省为这一环节的责任人 */
+                    tell?: ("assignee" | "co" | "dispatch" | "publish" | "approve" | "follow_up" | "supervise" | "supervisor" | "first_contact" | "filer" | "beneficiary" | "guardian")[];
+                } | {
+                    /**
+                     * @description 到期时
+                     * @constant
+                     */
+                    at: true;
+                    /** @description 提醒谁；缺省为这一环节的责任人 */
+                    tell?: ("assignee" | "co" | "dispatch" | "publish" | "approve" | "follow_up" | "supervise" | "supervisor" | "first_contact" | "filer" | "beneficiary" | "guardian")[];
+                } | {
+                    /** @description 到期后多久 */
+                    after: string;
+                    /** @description 提醒谁；缺省为这一环节的责任人 */
+                    tell?: ("assignee" | "co" | "dispatch" | "publish" | "approve" | "follow_up" | "supervise" | "supervisor" | "first_contact" | "filer" | "beneficiary" | "guardian")[];
+                } | {
+                    /** @description 到期前多久 */
+                    before: string;
+                    /** @description 提醒谁；缺省为这一环节的责任人 */
+                    tell?: ("assignee" | "co" | "dispatch" | "publish" | "approve" | "follow_up" | "supervise" | "supervisor" | "first_contact" | "filer" | "beneficiary" | "guardian")[];
+                })[];
+                sign?: ({
+                    /** @description 时限用去多少时提醒，如 0.75 */
+                    share: number;
+                    /** @description 提醒谁；缺省为这一环节的责任人 */
+                    tell?: ("assignee" | "co" | "dispatch" | "publish" | "approve" | "follow_up" | "supervise" | "supervisor" | "first_contact" | "filer" | "beneficiary" | "guardian")[];
+                } | {
+                    /**
+                     * @description 到期时
+                     * @constant
+                     */
+                    at: true;
+                    /** @description 提醒谁；缺省为这一环节的责任人 */
+                    tell?: ("assignee" | "co" | "dispatch" | "publish" | "approve" | "follow_up" | "supervise" | "supervisor" | "first_contact" | "filer" | "beneficiary" | "guardian")[];
+                } | {
+                    /** @description 到期后多久 */
+                    after: string;
+                    /** @description 提醒谁；缺省为这一环节的责任人 */
+                    tell?: ("assignee" | "co" | "dispatch" | "publish" | "approve" | "follow_up" | "supervise" | "supervisor" | "first_contact" | "filer" | "beneficiary" | "guardian")[];
+                } | {
+                    /** @description 到期前多久 */
+                    before: string;
+                    /** @description 提醒谁；缺省为这一环节的责任人 */
+                    tell?: ("assignee" | "co" | "dispatch" | "publish" | "approve" | "follow_up" | "supervise" | "supervisor" | "first_contact" | "filer" | "beneficiary" | "guardian")[];
+                })[];
+                respond?: ({
+                    /** @description 时限用去多少时提醒，如 0.75 */
+                    share: number;
+                    /** @description 提醒谁；缺省为这一环节的责任人 */
+                    tell?: ("assignee" | "co" | "dispatch" | "publish" | "approve" | "follow_up" | "supervise" | "supervisor" | "first_contact" | "filer" | "beneficiary" | "guardian")[];
+                } | {
+                    /**
+                     * @description 到期时
+                     * @constant
+                     */
+                    at: true;
+                    /** @description 提醒谁；缺省为这一环节的责任人 */
+                    tell?: ("assignee" | "co" | "dispatch" | "publish" | "approve" | "follow_up" | "supervise" | "supervisor" | "first_contact" | "filer" | "beneficiary" | "guardian")[];
+                } | {
+                    /** @description 到期后多久 */
+                    after: string;
+                    /** @description 提醒谁；缺省为这一环节的责任人 */
+                    tell?: ("assignee" | "co" | "dispatch" | "publish" | "approve" | "follow_up" | "supervise" | "supervisor" | "first_contact" | "filer" | "beneficiary" | "guardian")[];
+                } | {
+                    /** @description 到期前多久 */
+                    before: string;
+                    /** @description 提醒谁；缺省为这一环节的责任人 */
+                    tell?: ("assignee" | "co" | "dispatch" | "publish" | "approve" | "follow_up" | "supervise" | "supervisor" | "first_contact" | "filer" | "beneficiary" | "guardian")[];
+                })[];
+                lease?: ({
+                    /** @description 时限用去多少时提醒，如 0.75 */
+                    share: number;
+                    /** @description 提醒谁；缺省为这一环节的责任人 */
+                    tell?: ("assignee" | "co" | "dispatch" | "publish" | "approve" | "follow_up" | "supervise" | "supervisor" | "first_contact" | "filer" | "beneficiary" | "guardian")[];
+                } | {
+                    /**
+                     * @description 到期时
+                     * @constant
+                     */
+                    at: true;
+                    /** @description 提醒谁；缺省为这一环节的责任人 */
+                    tell?: ("assignee" | "co" | "dispatch" | "publish" | "approve" | "follow_up" | "supervise" | "supervisor" | "first_contact" | "filer" | "beneficiary" | "guardian")[];
+                } | {
+                    /** @description 到期后多久 */
+                    after: string;
+                    /** @description 提醒谁；缺省为这一环节的责任人 */
+                    tell?: ("assignee" | "co" | "dispatch" | "publish" | "approve" | "follow_up" | "supervise" | "supervisor" | "first_contact" | "filer" | "beneficiary" | "guardian")[];
+                } | {
+                    /** @description 到期前多久 */
+                    before: string;
+                    /** @description 提醒谁；缺省为这一环节的责任人 */
+                    tell?: ("assignee" | "co" | "dispatch" | "publish" | "approve" | "follow_up" | "supervise" | "supervisor" | "first_contact" | "filer" | "beneficiary" | "guardian")[];
+                })[];
+                complete?: ({
+                    /** @description 时限用去多少时提醒，如 0.75 */
+                    share: number;
+                    /** @description 提醒谁；缺省为这一环节的责任人 */
+                    tell?: ("assignee" | "co" | "dispatch" | "publish" | "approve" | "follow_up" | "supervise" | "supervisor" | "first_contact" | "filer" | "beneficiary" | "guardian")[];
+                } | {
+                    /**
+                     * @description 到期时
+                     * @constant
+                     */
+                    at: true;
+                    /** @description 提醒谁；缺省为这一环节的责任人 */
+                    tell?: ("assignee" | "co" | "dispatch" | "publish" | "approve" | "follow_up" | "supervise" | "supervisor" | "first_contact" | "filer" | "beneficiary" | "guardian")[];
+                } | {
+                    /** @description 到期后多久 */
+                    after: string;
+                    /** @description 提醒谁；缺省为这一环节的责任人 */
+                    tell?: ("assignee" | "co" | "dispatch" | "publish" | "approve" | "follow_up" | "supervise" | "supervisor" | "first_contact" | "filer" | "beneficiary" | "guardian")[];
+                } | {
+                    /** @description 到期前多久 */
+                    before: string;
+                    /** @description 提醒谁；缺省为这一环节的责任人 */
+                    tell?: ("assignee" | "co" | "dispatch" | "publish" | "approve" | "follow_up" | "supervise" | "supervisor" | "first_contact" | "filer" | "beneficiary" | "guardian")[];
+                })[];
+                co?: ({
+                    /** @description 时限用去多少时提醒，如 0.75 */
+                    share: number;
+                    /** @description 提醒谁；缺省为这一环节的责任人 */
+                    tell?: ("assignee" | "co" | "dispatch" | "publish" | "approve" | "follow_up" | "supervise" | "supervisor" | "first_contact" | "filer" | "beneficiary" | "guardian")[];
+                } | {
+                    /**
+                     * @description 到期时
+                     * @constant
+                     */
+                    at: true;
+                    /** @description 提醒谁；缺省为这一环节的责任人 */
+                    tell?: ("assignee" | "co" | "dispatch" | "publish" | "approve" | "follow_up" | "supervise" | "supervisor" | "first_contact" | "filer" | "beneficiary" | "guardian")[];
+                } | {
+                    /** @description 到期后多久 */
+                    after: string;
+                    /** @description 提醒谁；缺省为这一环节的责任人 */
+                    tell?: ("assignee" | "co" | "dispatch" | "publish" | "approve" | "follow_up" | "supervise" | "supervisor" | "first_contact" | "filer" | "beneficiary" | "guardian")[];
+                } | {
+                    /** @description 到期前多久 */
+                    before: string;
+                    /** @description 提醒谁；缺省为这一环节的责任人 */
+                    tell?: ("assignee" | "co" | "dispatch" | "publish" | "approve" | "follow_up" | "supervise" | "supervisor" | "first_contact" | "filer" | "beneficiary" | "guardian")[];
+                })[];
+                report_in?: ({
+                    /** @description 时限用去多少时提醒，如 0.75 */
+                    share: number;
+                    /** @description 提醒谁；缺省为这一环节的责任人 */
+                    tell?: ("assignee" | "co" | "dispatch" | "publish" | "approve" | "follow_up" | "supervise" | "supervisor" | "first_contact" | "filer" | "beneficiary" | "guardian")[];
+                } | {
+                    /**
+                     * @description 到期时
+                     * @constant
+                     */
+                    at: true;
+                    /** @description 提醒谁；缺省为这一环节的责任人 */
+                    tell?: ("assignee" | "co" | "dispatch" | "publish" | "approve" | "follow_up" | "supervise" | "supervisor" | "first_contact" | "filer" | "beneficiary" | "guardian")[];
+                } | {
+                    /** @description 到期后多久 */
+                    after: string;
+                    /** @description 提醒谁；缺省为这一环节的责任人 */
+                    tell?: ("assignee" | "co" | "dispatch" | "publish" | "approve" | "follow_up" | "supervise" | "supervisor" | "first_contact" | "filer" | "beneficiary" | "guardian")[];
+                } | {
+                    /** @description 到期前多久 */
+                    before: string;
+                    /** @description 提醒谁；缺省为这一环节的责任人 */
+                    tell?: ("assignee" | "co" | "dispatch" | "publish" | "approve" | "follow_up" | "supervise" | "supervisor" | "first_contact" | "filer" | "beneficiary" | "guardian")[];
+                })[];
+                answer?: ({
+                    /** @description 时限用去多少时提醒，如 0.75 */
+                    share: number;
+                    /** @description 提醒谁；缺省为这一环节的责任人 */
+                    tell?: ("assignee" | "co" | "dispatch" | "publish" | "approve" | "follow_up" | "supervise" | "supervisor" | "first_contact" | "filer" | "beneficiary" | "guardian")[];
+                } | {
+                    /**
+                     * @description 到期时
+                     * @constant
+                     */
+                    at: true;
+                    /** @description 提醒谁；缺省为这一环节的责任人 */
+                    tell?: ("assignee" | "co" | "dispatch" | "publish" | "approve" | "follow_up" | "supervise" | "supervisor" | "first_contact" | "filer" | "beneficiary" | "guardian")[];
+                } | {
+                    /** @description 到期后多久 */
+                    after: string;
+                    /** @description 提醒谁；缺省为这一环节的责任人 */
+                    tell?: ("assignee" | "co" | "dispatch" | "publish" | "approve" | "follow_up" | "supervise" | "supervisor" | "first_contact" | "filer" | "beneficiary" | "guardian")[];
+                } | {
+                    /** @description 到期前多久 */
+                    before: string;
+                    /** @description 提醒谁；缺省为这一环节的责任人 */
+                    tell?: ("assignee" | "co" | "dispatch" | "publish" | "approve" | "follow_up" | "supervise" | "supervisor" | "first_contact" | "filer" | "beneficiary" | "guardian")[];
+                })[];
+                review?: ({
+                    /** @description 时限用去多少时提醒，如 0.75 */
+                    share: number;
+                    /** @description 提醒谁；缺省为这一环节的责任人 */
+                    tell?: ("assignee" | "co" | "dispatch" | "publish" | "approve" | "follow_up" | "supervise" | "supervisor" | "first_contact" | "filer" | "beneficiary" | "guardian")[];
+                } | {
+                    /**
+                     * @description 到期时
+                     * @constant
+                     */
+                    at: true;
+                    /** @description 提醒谁；缺省为这一环节的责任人 */
+                    tell?: ("assignee" | "co" | "dispatch" | "publish" | "approve" | "follow_up" | "supervise" | "supervisor" | "first_contact" | "filer" | "beneficiary" | "guardian")[];
+                } | {
+                    /** @description 到期后多久 */
+                    after: string;
+                    /** @description 提醒谁；缺省为这一环节的责任人 */
+                    tell?: ("assignee" | "co" | "dispatch" | "publish" | "approve" | "follow_up" | "supervise" | "supervisor" | "first_contact" | "filer" | "beneficiary" | "guardian")[];
+                } | {
+                    /** @description 到期前多久 */
+                    before: string;
+                    /** @description 提醒谁；缺省为这一环节的责任人 */
+                    tell?: ("assignee" | "co" | "dispatch" | "publish" | "approve" | "follow_up" | "supervise" | "supervisor" | "first_contact" | "filer" | "beneficiary" | "guardian")[];
+                })[];
+                confirm?: ({
+                    /** @description 时限用去多少时提醒，如 0.75 */
+                    share: number;
+                    /** @description 提醒谁；缺省为这一环节的责任人 */
+                    tell?: ("assignee" | "co" | "dispatch" | "publish" | "approve" | "follow_up" | "supervise" | "supervisor" | "first_contact" | "filer" | "beneficiary" | "guardian")[];
+                } | {
+                    /**
+                     * @description 到期时
+                     * @constant
+                     */
+                    at: true;
+                    /** @description 提醒谁；缺省为这一环节的责任人 */
+                    tell?: ("assignee" | "co" | "dispatch" | "publish" | "approve" | "follow_up" | "supervise" | "supervisor" | "first_contact" | "filer" | "beneficiary" | "guardian")[];
+                } | {
+                    /** @description 到期后多久 */
+                    after: string;
+                    /** @description 提醒谁；缺省为这一环节的责任人 */
+                    tell?: ("assignee" | "co" | "dispatch" | "publish" | "approve" | "follow_up" | "supervise" | "supervisor" | "first_contact" | "filer" | "beneficiary" | "guardian")[];
+                } | {
+                    /** @description 到期前多久 */
+                    before: string;
+                    /** @description 提醒谁；缺省为这一环节的责任人 */
+                    tell?: ("assignee" | "co" | "dispatch" | "publish" | "approve" | "follow_up" | "supervise" | "supervisor" | "first_contact" | "filer" | "beneficiary" | "guardian")[];
+                })[];
+                follow_up?: ({
+                    /** @description 时限用去多少时提醒，如 0.75 */
+                    share: number;
+                    /** @description 提醒谁；缺省为这一环节的责任人 */
+                    tell?: ("assignee" | "co" | "dispatch" | "publish" | "approve" | "follow_up" | "supervise" | "supervisor" | "first_contact" | "filer" | "beneficiary" | "guardian")[];
+                } | {
+                    /**
+                     * @description 到期时
+                     * @constant
+                     */
+                    at: true;
+                    /** @description 提醒谁；缺省为这一环节的责任人 */
+                    tell?: ("assignee" | "co" | "dispatch" | "publish" | "approve" | "follow_up" | "supervise" | "supervisor" | "first_contact" | "filer" | "beneficiary" | "guardian")[];
+                } | {
+                    /** @description 到期后多久 */
+                    after: string;
+                    /** @description 提醒谁；缺省为这一环节的责任人 */
+                    tell?: ("assignee" | "co" | "dispatch" | "publish" | "approve" | "follow_up" | "supervise" | "supervisor" | "first_contact" | "filer" | "beneficiary" | "guardian")[];
+                } | {
+                    /** @description 到期前多久 */
+                    before: string;
+                    /** @description 提醒谁；缺省为这一环节的责任人 */
+                    tell?: ("assignee" | "co" | "dispatch" | "publish" | "approve" | "follow_up" | "supervise" | "supervisor" | "first_contact" | "filer" | "beneficiary" | "guardian")[];
+                })[];
+                close?: ({
+                    /** @description 时限用去多少时提醒，如 0.75 */
+                    share: number;
+                    /** @description 提醒谁；缺省为这一环节的责任人 */
+                    tell?: ("assignee" | "co" | "dispatch" | "publish" | "approve" | "follow_up" | "supervise" | "supervisor" | "first_contact" | "filer" | "beneficiary" | "guardian")[];
+                } | {
+                    /**
+                     * @description 到期时
+                     * @constant
+                     */
+                    at: true;
+                    /** @description 提醒谁；缺省为这一环节的责任人 */
+                    tell?: ("assignee" | "co" | "dispatch" | "publish" | "approve" | "follow_up" | "supervise" | "supervisor" | "first_contact" | "filer" | "beneficiary" | "guardian")[];
+                } | {
+                    /** @description 到期后多久 */
+                    after: string;
+                    /** @description 提醒谁；缺省为这一环节的责任人 */
+                    tell?: ("assignee" | "co" | "dispatch" | "publish" | "approve" | "follow_up" | "supervise" | "supervisor" | "first_contact" | "filer" | "beneficiary" | "guardian")[];
+                } | {
+                    /** @description 到期前多久 */
+                    before: string;
+                    /** @description 提醒谁；缺省为这一环节的责任人 */
+                    tell?: ("assignee" | "co" | "dispatch" | "publish" | "approve" | "follow_up" | "supervise" | "supervisor" | "first_contact" | "filer" | "beneficiary" | "guardian")[];
+                })[];
+            };
+            /**
+             * @description 督办在每一级停留多久再上移一级
+             * @default 480wm
+             */
+            rungEvery: string;
+            /**
+             * @description 个别层级另行规定的停留时间，键为租户的层级代码
+             * @default {}
+             */
+            rungEveryAt: {
+                [key: string]: string;
+            };
+            /**
+             * @description 点单即受理
+             * @default false
+             */
+            autoAccept: boolean;
+            claims: {
+                /**
+                 * @default [
+                 *       "party_member",
+                 *       "volunteer",
+                 *       "individual",
+                 *       "enterprise",
+                 *       "dual_unit"
+                 *     ]
+                 */
+                kinds: ("party_member" | "volunteer" | "individual" | "enterprise" | "dual_unit")[];
+                /** @default 5 */
+                perClaimer: number;
+                /** @default [] */
+                waves: ("party_member" | "volunteer" | "individual" | "enterprise" | "dual_unit")[][];
+                /** @default [] */
+                approval: ("strangers" | "protected" | "all")[];
+            };
+            /** @default null */
+            backstop: string | null;
+            /** @default 2 */
+            returnsMax: number;
+            /** @default 2 */
+            extensionsMax: number;
+            /** @default 2 */
+            parksMax: number;
+            /** @default 2 */
+            urgesPerDay: number;
+            /** @default 3 */
+            unreachedMax: number;
+            /** @default 1 */
+            redoMax: number;
+        };
         /** @description 时限规则的含义：每个环节的到期、提醒和升级时间 */
         PolicyPreview: {
             /**
@@ -14733,7 +15564,7 @@ export interface components {
             /** @description 节点 id 或代码；缺省按租户的各层级，各级都有人 */
             node?: string;
             /** @description 缺省为现行规则 */
-            body?: components["schemas"]["PolicyBodyInput"];
+            body?: components["schemas"]["NewPolicyBody"];
             /**
              * Format: date-time
              * @description 缺省为现在
@@ -15047,6 +15878,11 @@ export interface components {
                 direction: "received" | "returned";
                 count?: number;
             }[];
+            /**
+             * @description 居民委托代办的方式：app 应用内，paper 书面委托书（可附照片），oral 口头
+             * @enum {string}
+             */
+            authorisation?: "app" | "paper" | "oral";
             /** @description 调解一场 */
             session?: boolean;
             /** @description 达成协议 */
@@ -15366,7 +16202,7 @@ export interface components {
                 answers: {
                     [key: string]: unknown;
                 };
-                /** @description 没有出示的个人信息字段 */
+                /** @description 没有出示的个人信息字段：有权的人用 reveal 查看 */
                 withheld: string[];
             } | null;
         };
@@ -15381,6 +16217,26 @@ export interface components {
                 /** @description 不止这么多 */
                 more: boolean;
             };
+        };
+        /**
+         * @example {
+         *       "reason": "contact",
+         *       "fields": [
+         *         "name",
+         *         "phone"
+         *       ]
+         *     }
+         */
+        RequestRevealBody: {
+            /**
+             * @description contact 联系诉求人，visit 上门办理，follow_up 电话回访，verify 核实身份，correct 更正信息，subject_request 应本人请求，lawful_order 依法调取
+             * @enum {string}
+             */
+            reason: "contact" | "visit" | "follow_up" | "verify" | "correct" | "subject_request" | "lawful_order";
+            /** @description 只看这些，form 为表单中的个人信息；缺省为全部 */
+            fields?: ("name" | "phone" | "door" | "form")[];
+            /** @description 说明；随审计记录保存，此人的信息删除时一并删除 */
+            note?: string;
         };
         /** @description 时限有变的点单 */
         RescheduledRequest: {
@@ -15673,7 +16529,7 @@ export interface components {
          */
         SecuritySettings: {
             /**
-             * @description 谁必须启用动态口令：none 不要求，admins 各类管理员，revealers 还有凭职责可查看或导出个人信息的人
+             * @description 谁必须启用动态口令：none 不要求，admins 各类管理员，revealers 还有凭职责可查看或导出个人信息的人，以及查看明文、导出时的每个有账号的人
              * @enum {string}
              */
             totpRequired: "none" | "admins" | "revealers";
@@ -16972,8 +17828,8 @@ export interface components {
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
-        /** @description `too-many` 一次处理的点单太多，请缩小范围 */
-        "too-many": {
+        /** @description `too-many` 一次处理的点单太多，请缩小范围；`idempotency-key-reused` 同一 Idempotency-Key 用于不同的请求 */
+        "too-many.idempotency-key-reused": {
             headers: {
                 [name: string]: unknown;
             };
@@ -17215,10 +18071,9 @@ export interface operations {
                 within?: "subtree" | "node";
                 /** @description 服务菜单代码 */
                 item?: string;
-                /**
-                 * @description 查找标题、说明、地址中的文字（繁简通用，空格分开的都要有）或单号；工作人员还可查申请人的姓名（至少两个字）和电话
-                 * @example 楼道灯
-                 */
+                /** @description 专项行动 id 或代码：为它点的单（心愿、活动……）；例：`WINTER-2026` */
+                campaign?: string;
+                /** @description 查找标题、说明、地址中的文字（繁简通用，空格分开的都要有）或单号；工作人员还可查申请人的姓名（至少两个字）和电话；例：`楼道灯` */
                 q?: string;
                 /** @description 本应用自己的单号 */
                 externalRef?: string;
@@ -17275,7 +18130,10 @@ export interface operations {
     };
     fileRequest: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description 是否查找疑似重复。缺省：工作人员在其辖区点单时查找；其他人写 true 才查找，并且只看得到自己提交的。保密件和调解件不参与；例：`true` */
+                duplicates?: boolean;
+            };
             header?: {
                 /** @description 同一键的重复请求只生效一次，24 小时内原样重放成功的回答 */
                 "Idempotency-Key"?: string;
@@ -17289,13 +18147,13 @@ export interface operations {
             };
         };
         responses: {
-            /** @description 点单 */
+            /** @description 刚提交的点单 */
             201: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Request"];
+                    "application/json": components["schemas"]["FiledRequest"];
                 };
             };
             400: components["responses"]["validation-failed.body-malformed"];
@@ -18159,7 +19017,7 @@ export interface operations {
             401: components["responses"]["unauthenticated.token-invalid"];
             403: components["responses"]["forbidden.password-change-required.second-factor-required"];
             404: components["responses"]["request-not-found"];
-            /** @description `transition-refused` 当前状态不能这样办理；`request-changed` 这件点单刚刚被他人更改，请刷新后再试；`limit-reached` 已达到次数或数量上限；`idempotency-in-flight` 相同的请求正在处理；`not-claimed` 您没有认领这件点单；`has-account` 此人有自己的账号，须本人办理 */
+            /** @description `transition-refused` 当前状态不能这样办理；`request-changed` 这件点单刚刚被他人更改，请刷新后再试；`limit-reached` 已达到次数或数量上限；`idempotency-in-flight` 相同的请求正在处理；`not-claimed` 您没有认领这件点单；`papers-out` 居民的材料还没有交还；`has-account` 此人有自己的账号，须本人办理 */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -18269,7 +19127,15 @@ export interface operations {
             401: components["responses"]["unauthenticated.token-invalid"];
             403: components["responses"]["forbidden.password-change-required.second-factor-required"];
             404: components["responses"]["request-not-found"];
-            409: components["responses"]["transition-refused.request-changed.limit-reached.idempotency-in-flight"];
+            /** @description `transition-refused` 当前状态不能这样办理；`request-changed` 这件点单刚刚被他人更改，请刷新后再试；`limit-reached` 已达到次数或数量上限；`idempotency-in-flight` 相同的请求正在处理；`locked` 已终审，本级不能再退单或改派；`adjudication-needed` 退单次数已达上限，须由上一级终审 */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             412: components["responses"]["version-mismatch"];
             413: components["responses"]["body-too-large"];
             415: components["responses"]["media-type-unsupported"];
@@ -18314,7 +19180,15 @@ export interface operations {
             };
             400: components["responses"]["validation-failed.body-malformed"];
             401: components["responses"]["unauthenticated.token-invalid"];
-            403: components["responses"]["forbidden.password-change-required.second-factor-required"];
+            /** @description `own-wish` 不能认领自己的心愿；`forbidden` 没有权限；`password-change-required` 请先修改一次性密码；`second-factor-required` 请先启用动态口令 */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             404: components["responses"]["request-not-found"];
             /** @description `transition-refused` 当前状态不能这样办理；`request-changed` 这件点单刚刚被他人更改，请刷新后再试；`limit-reached` 已达到次数或数量上限；`idempotency-in-flight` 相同的请求正在处理；`not-an-organisation` 只有组织承办的才能指派 */
             409: {
@@ -18426,7 +19300,7 @@ export interface operations {
             401: components["responses"]["unauthenticated.token-invalid"];
             403: components["responses"]["forbidden.password-change-required.second-factor-required"];
             404: components["responses"]["request-not-found"];
-            /** @description `transition-refused` 当前状态不能这样办理；`request-changed` 这件点单刚刚被他人更改，请刷新后再试；`limit-reached` 已达到次数或数量上限；`idempotency-in-flight` 相同的请求正在处理；`already-asked` 已有同类申请待答复；`locked` 已终审，不能再退单；`claimed-not-dispatched` 认领的请释放，不能退单；`has-account` 此人有自己的账号，须本人办理 */
+            /** @description `transition-refused` 当前状态不能这样办理；`request-changed` 这件点单刚刚被他人更改，请刷新后再试；`limit-reached` 已达到次数或数量上限；`idempotency-in-flight` 相同的请求正在处理；`already-asked` 已有同类申请待答复；`locked` 已终审，本级不能再退单或改派；`claimed-not-dispatched` 认领的请释放，不能退单；`has-account` 此人有自己的账号，须本人办理 */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -19125,7 +19999,15 @@ export interface operations {
             401: components["responses"]["unauthenticated.token-invalid"];
             403: components["responses"]["forbidden.password-change-required.second-factor-required"];
             404: components["responses"]["request-not-found"];
-            409: components["responses"]["transition-refused.request-changed.limit-reached.idempotency-in-flight"];
+            /** @description `transition-refused` 当前状态不能这样办理；`request-changed` 这件点单刚刚被他人更改，请刷新后再试；`limit-reached` 已达到次数或数量上限；`idempotency-in-flight` 相同的请求正在处理；`locked` 已终审，本级不能再退单或改派；`adjudication-needed` 退单次数已达上限，须由上一级终审 */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             412: components["responses"]["version-mismatch"];
             413: components["responses"]["body-too-large"];
             415: components["responses"]["media-type-unsupported"];
@@ -19172,7 +20054,7 @@ export interface operations {
             401: components["responses"]["unauthenticated.token-invalid"];
             403: components["responses"]["forbidden.password-change-required.second-factor-required"];
             404: components["responses"]["request-not-found"];
-            /** @description `transition-refused` 当前状态不能这样办理；`request-changed` 这件点单刚刚被他人更改，请刷新后再试；`limit-reached` 已达到次数或数量上限；`idempotency-in-flight` 相同的请求正在处理；`already-asked` 已有同类申请待答复；`too-late` 已过时限，不能再申请延期；`has-account` 此人有自己的账号，须本人办理 */
+            /** @description `transition-refused` 当前状态不能这样办理；`request-changed` 这件点单刚刚被他人更改，请刷新后再试；`limit-reached` 已达到次数或数量上限；`idempotency-in-flight` 相同的请求正在处理；`already-asked` 已有同类申请待答复；`too-late` 已过时限，须在到期之前申请；`has-account` 此人有自己的账号，须本人办理 */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -19353,7 +20235,7 @@ export interface operations {
             401: components["responses"]["unauthenticated.token-invalid"];
             403: components["responses"]["forbidden.password-change-required.second-factor-required"];
             404: components["responses"]["request-not-found"];
-            /** @description `transition-refused` 当前状态不能这样办理；`request-changed` 这件点单刚刚被他人更改，请刷新后再试；`limit-reached` 已达到次数或数量上限；`idempotency-in-flight` 相同的请求正在处理；`already-asked` 已有同类申请待答复；`has-account` 此人有自己的账号，须本人办理 */
+            /** @description `transition-refused` 当前状态不能这样办理；`request-changed` 这件点单刚刚被他人更改，请刷新后再试；`limit-reached` 已达到次数或数量上限；`idempotency-in-flight` 相同的请求正在处理；`already-asked` 已有同类申请待答复；`too-late` 已过时限，须在到期之前申请；`has-account` 此人有自己的账号，须本人办理 */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -19581,7 +20463,7 @@ export interface operations {
             401: components["responses"]["unauthenticated.token-invalid"];
             403: components["responses"]["forbidden.password-change-required.second-factor-required"];
             404: components["responses"]["request-not-found"];
-            /** @description `transition-refused` 当前状态不能这样办理；`request-changed` 这件点单刚刚被他人更改，请刷新后再试；`limit-reached` 已达到次数或数量上限；`idempotency-in-flight` 相同的请求正在处理；`already-asked` 已有同类申请待答复；`already-excluded` 已经剔除 */
+            /** @description `transition-refused` 当前状态不能这样办理；`request-changed` 这件点单刚刚被他人更改，请刷新后再试；`limit-reached` 已达到次数或数量上限；`idempotency-in-flight` 相同的请求正在处理；`already-asked` 已有同类申请待答复；`already-excluded` 已经剔除；`too-late` 已过时限，须在到期之前申请 */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -19972,7 +20854,7 @@ export interface operations {
             };
             400: components["responses"]["validation-failed.body-malformed"];
             401: components["responses"]["unauthenticated.token-invalid"];
-            403: components["responses"]["forbidden.password-change-required.second-factor-required"];
+            403: components["responses"]["own-work.forbidden.password-change-required.second-factor-required"];
             404: components["responses"]["request-not-found"];
             /** @description `transition-refused` 当前状态不能这样办理；`request-changed` 这件点单刚刚被他人更改，请刷新后再试；`limit-reached` 已达到次数或数量上限；`idempotency-in-flight` 相同的请求正在处理；`already-rated` 已经评价过；`window-over` 已过期限；`not-confirmed` 办结结果待派单人确认 */
             409: {
@@ -20037,7 +20919,7 @@ export interface operations {
                 };
             };
             404: components["responses"]["request-not-found"];
-            /** @description `transition-refused` 当前状态不能这样办理；`request-changed` 这件点单刚刚被他人更改，请刷新后再试；`limit-reached` 已达到次数或数量上限；`idempotency-in-flight` 相同的请求正在处理；`window-over` 已过期限 */
+            /** @description `transition-refused` 当前状态不能这样办理；`request-changed` 这件点单刚刚被他人更改，请刷新后再试；`limit-reached` 已达到次数或数量上限；`idempotency-in-flight` 相同的请求正在处理；`window-over` 已过期限；`not-confirmed` 办结结果待派单人确认 */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -20426,7 +21308,10 @@ export interface operations {
     };
     fileRequests: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description 是否查找疑似重复。缺省：工作人员在其辖区点单时查找；其他人写 true 才查找，并且只看得到自己提交的。保密件和调解件不参与；例：`true` */
+                duplicates?: boolean;
+            };
             header?: {
                 /** @description 同一键的重复请求只生效一次，24 小时内原样重放成功的回答 */
                 "Idempotency-Key"?: string;
@@ -20454,8 +21339,10 @@ export interface operations {
             400: components["responses"]["validation-failed.body-malformed"];
             401: components["responses"]["unauthenticated.token-invalid"];
             403: components["responses"]["forbidden.password-change-required.second-factor-required"];
+            409: components["responses"]["idempotency-in-flight"];
             413: components["responses"]["body-too-large"];
             415: components["responses"]["media-type-unsupported"];
+            422: components["responses"]["idempotency-key-reused"];
             429: components["responses"]["rate-limited"];
             500: components["responses"]["internal"];
             503: components["responses"]["overloaded.took-too-long.shutting-down"];
@@ -20507,9 +21394,10 @@ export interface operations {
             401: components["responses"]["unauthenticated.token-invalid"];
             403: components["responses"]["forbidden.password-change-required.second-factor-required"];
             404: components["responses"]["not-found"];
+            409: components["responses"]["idempotency-in-flight"];
             413: components["responses"]["body-too-large"];
             415: components["responses"]["media-type-unsupported"];
-            422: components["responses"]["too-many"];
+            422: components["responses"]["too-many.idempotency-key-reused"];
             429: components["responses"]["rate-limited"];
             500: components["responses"]["internal"];
             503: components["responses"]["overloaded.took-too-long.shutting-down"];
@@ -20561,9 +21449,10 @@ export interface operations {
             401: components["responses"]["unauthenticated.token-invalid"];
             403: components["responses"]["forbidden.password-change-required.second-factor-required"];
             404: components["responses"]["not-found"];
+            409: components["responses"]["idempotency-in-flight"];
             413: components["responses"]["body-too-large"];
             415: components["responses"]["media-type-unsupported"];
-            422: components["responses"]["too-many"];
+            422: components["responses"]["too-many.idempotency-key-reused"];
             429: components["responses"]["rate-limited"];
             500: components["responses"]["internal"];
             503: components["responses"]["overloaded.took-too-long.shutting-down"];
@@ -20615,9 +21504,10 @@ export interface operations {
             401: components["responses"]["unauthenticated.token-invalid"];
             403: components["responses"]["forbidden.password-change-required.second-factor-required"];
             404: components["responses"]["not-found"];
+            409: components["responses"]["idempotency-in-flight"];
             413: components["responses"]["body-too-large"];
             415: components["responses"]["media-type-unsupported"];
-            422: components["responses"]["too-many"];
+            422: components["responses"]["too-many.idempotency-key-reused"];
             429: components["responses"]["rate-limited"];
             500: components["responses"]["internal"];
             503: components["responses"]["overloaded.took-too-long.shutting-down"];
@@ -20669,9 +21559,10 @@ export interface operations {
             401: components["responses"]["unauthenticated.token-invalid"];
             403: components["responses"]["forbidden.password-change-required.second-factor-required"];
             404: components["responses"]["not-found"];
+            409: components["responses"]["idempotency-in-flight"];
             413: components["responses"]["body-too-large"];
             415: components["responses"]["media-type-unsupported"];
-            422: components["responses"]["too-many"];
+            422: components["responses"]["too-many.idempotency-key-reused"];
             429: components["responses"]["rate-limited"];
             500: components["responses"]["internal"];
             503: components["responses"]["overloaded.took-too-long.shutting-down"];
@@ -20723,9 +21614,10 @@ export interface operations {
             401: components["responses"]["unauthenticated.token-invalid"];
             403: components["responses"]["forbidden.password-change-required.second-factor-required"];
             404: components["responses"]["not-found"];
+            409: components["responses"]["idempotency-in-flight"];
             413: components["responses"]["body-too-large"];
             415: components["responses"]["media-type-unsupported"];
-            422: components["responses"]["too-many"];
+            422: components["responses"]["too-many.idempotency-key-reused"];
             429: components["responses"]["rate-limited"];
             500: components["responses"]["internal"];
             503: components["responses"]["overloaded.took-too-long.shutting-down"];
@@ -20777,9 +21669,10 @@ export interface operations {
             401: components["responses"]["unauthenticated.token-invalid"];
             403: components["responses"]["forbidden.password-change-required.second-factor-required"];
             404: components["responses"]["not-found"];
+            409: components["responses"]["idempotency-in-flight"];
             413: components["responses"]["body-too-large"];
             415: components["responses"]["media-type-unsupported"];
-            422: components["responses"]["too-many"];
+            422: components["responses"]["too-many.idempotency-key-reused"];
             429: components["responses"]["rate-limited"];
             500: components["responses"]["internal"];
             503: components["responses"]["overloaded.took-too-long.shutting-down"];
@@ -20831,9 +21724,10 @@ export interface operations {
             401: components["responses"]["unauthenticated.token-invalid"];
             403: components["responses"]["forbidden.password-change-required.second-factor-required"];
             404: components["responses"]["not-found"];
+            409: components["responses"]["idempotency-in-flight"];
             413: components["responses"]["body-too-large"];
             415: components["responses"]["media-type-unsupported"];
-            422: components["responses"]["too-many"];
+            422: components["responses"]["too-many.idempotency-key-reused"];
             429: components["responses"]["rate-limited"];
             500: components["responses"]["internal"];
             503: components["responses"]["overloaded.took-too-long.shutting-down"];
@@ -20885,9 +21779,10 @@ export interface operations {
             401: components["responses"]["unauthenticated.token-invalid"];
             403: components["responses"]["forbidden.password-change-required.second-factor-required"];
             404: components["responses"]["not-found"];
+            409: components["responses"]["idempotency-in-flight"];
             413: components["responses"]["body-too-large"];
             415: components["responses"]["media-type-unsupported"];
-            422: components["responses"]["too-many"];
+            422: components["responses"]["too-many.idempotency-key-reused"];
             429: components["responses"]["rate-limited"];
             500: components["responses"]["internal"];
             503: components["responses"]["overloaded.took-too-long.shutting-down"];
@@ -20939,9 +21834,10 @@ export interface operations {
             401: components["responses"]["unauthenticated.token-invalid"];
             403: components["responses"]["forbidden.password-change-required.second-factor-required"];
             404: components["responses"]["not-found"];
+            409: components["responses"]["idempotency-in-flight"];
             413: components["responses"]["body-too-large"];
             415: components["responses"]["media-type-unsupported"];
-            422: components["responses"]["too-many"];
+            422: components["responses"]["too-many.idempotency-key-reused"];
             429: components["responses"]["rate-limited"];
             500: components["responses"]["internal"];
             503: components["responses"]["overloaded.took-too-long.shutting-down"];
@@ -20993,9 +21889,10 @@ export interface operations {
             401: components["responses"]["unauthenticated.token-invalid"];
             403: components["responses"]["forbidden.password-change-required.second-factor-required"];
             404: components["responses"]["not-found"];
+            409: components["responses"]["idempotency-in-flight"];
             413: components["responses"]["body-too-large"];
             415: components["responses"]["media-type-unsupported"];
-            422: components["responses"]["too-many"];
+            422: components["responses"]["too-many.idempotency-key-reused"];
             429: components["responses"]["rate-limited"];
             500: components["responses"]["internal"];
             503: components["responses"]["overloaded.took-too-long.shutting-down"];
@@ -21047,9 +21944,10 @@ export interface operations {
             401: components["responses"]["unauthenticated.token-invalid"];
             403: components["responses"]["forbidden.password-change-required.second-factor-required"];
             404: components["responses"]["not-found"];
+            409: components["responses"]["idempotency-in-flight"];
             413: components["responses"]["body-too-large"];
             415: components["responses"]["media-type-unsupported"];
-            422: components["responses"]["too-many"];
+            422: components["responses"]["too-many.idempotency-key-reused"];
             429: components["responses"]["rate-limited"];
             500: components["responses"]["internal"];
             503: components["responses"]["overloaded.took-too-long.shutting-down"];
@@ -21101,9 +21999,10 @@ export interface operations {
             401: components["responses"]["unauthenticated.token-invalid"];
             403: components["responses"]["forbidden.password-change-required.second-factor-required"];
             404: components["responses"]["not-found"];
+            409: components["responses"]["idempotency-in-flight"];
             413: components["responses"]["body-too-large"];
             415: components["responses"]["media-type-unsupported"];
-            422: components["responses"]["too-many"];
+            422: components["responses"]["too-many.idempotency-key-reused"];
             429: components["responses"]["rate-limited"];
             500: components["responses"]["internal"];
             503: components["responses"]["overloaded.took-too-long.shutting-down"];
@@ -21155,9 +22054,10 @@ export interface operations {
             401: components["responses"]["unauthenticated.token-invalid"];
             403: components["responses"]["forbidden.password-change-required.second-factor-required"];
             404: components["responses"]["not-found"];
+            409: components["responses"]["idempotency-in-flight"];
             413: components["responses"]["body-too-large"];
             415: components["responses"]["media-type-unsupported"];
-            422: components["responses"]["too-many"];
+            422: components["responses"]["too-many.idempotency-key-reused"];
             429: components["responses"]["rate-limited"];
             500: components["responses"]["internal"];
             503: components["responses"]["overloaded.took-too-long.shutting-down"];
@@ -21209,9 +22109,10 @@ export interface operations {
             401: components["responses"]["unauthenticated.token-invalid"];
             403: components["responses"]["forbidden.password-change-required.second-factor-required"];
             404: components["responses"]["not-found"];
+            409: components["responses"]["idempotency-in-flight"];
             413: components["responses"]["body-too-large"];
             415: components["responses"]["media-type-unsupported"];
-            422: components["responses"]["too-many"];
+            422: components["responses"]["too-many.idempotency-key-reused"];
             429: components["responses"]["rate-limited"];
             500: components["responses"]["internal"];
             503: components["responses"]["overloaded.took-too-long.shutting-down"];
@@ -21263,9 +22164,10 @@ export interface operations {
             401: components["responses"]["unauthenticated.token-invalid"];
             403: components["responses"]["forbidden.password-change-required.second-factor-required"];
             404: components["responses"]["not-found"];
+            409: components["responses"]["idempotency-in-flight"];
             413: components["responses"]["body-too-large"];
             415: components["responses"]["media-type-unsupported"];
-            422: components["responses"]["too-many"];
+            422: components["responses"]["too-many.idempotency-key-reused"];
             429: components["responses"]["rate-limited"];
             500: components["responses"]["internal"];
             503: components["responses"]["overloaded.took-too-long.shutting-down"];
@@ -21317,9 +22219,10 @@ export interface operations {
             401: components["responses"]["unauthenticated.token-invalid"];
             403: components["responses"]["forbidden.password-change-required.second-factor-required"];
             404: components["responses"]["not-found"];
+            409: components["responses"]["idempotency-in-flight"];
             413: components["responses"]["body-too-large"];
             415: components["responses"]["media-type-unsupported"];
-            422: components["responses"]["too-many"];
+            422: components["responses"]["too-many.idempotency-key-reused"];
             429: components["responses"]["rate-limited"];
             500: components["responses"]["internal"];
             503: components["responses"]["overloaded.took-too-long.shutting-down"];
@@ -21371,9 +22274,10 @@ export interface operations {
             401: components["responses"]["unauthenticated.token-invalid"];
             403: components["responses"]["forbidden.password-change-required.second-factor-required"];
             404: components["responses"]["not-found"];
+            409: components["responses"]["idempotency-in-flight"];
             413: components["responses"]["body-too-large"];
             415: components["responses"]["media-type-unsupported"];
-            422: components["responses"]["too-many"];
+            422: components["responses"]["too-many.idempotency-key-reused"];
             429: components["responses"]["rate-limited"];
             500: components["responses"]["internal"];
             503: components["responses"]["overloaded.took-too-long.shutting-down"];
@@ -21425,9 +22329,10 @@ export interface operations {
             401: components["responses"]["unauthenticated.token-invalid"];
             403: components["responses"]["forbidden.password-change-required.second-factor-required"];
             404: components["responses"]["not-found"];
+            409: components["responses"]["idempotency-in-flight"];
             413: components["responses"]["body-too-large"];
             415: components["responses"]["media-type-unsupported"];
-            422: components["responses"]["too-many"];
+            422: components["responses"]["too-many.idempotency-key-reused"];
             429: components["responses"]["rate-limited"];
             500: components["responses"]["internal"];
             503: components["responses"]["overloaded.took-too-long.shutting-down"];
@@ -21479,9 +22384,10 @@ export interface operations {
             401: components["responses"]["unauthenticated.token-invalid"];
             403: components["responses"]["forbidden.password-change-required.second-factor-required"];
             404: components["responses"]["not-found"];
+            409: components["responses"]["idempotency-in-flight"];
             413: components["responses"]["body-too-large"];
             415: components["responses"]["media-type-unsupported"];
-            422: components["responses"]["too-many"];
+            422: components["responses"]["too-many.idempotency-key-reused"];
             429: components["responses"]["rate-limited"];
             500: components["responses"]["internal"];
             503: components["responses"]["overloaded.took-too-long.shutting-down"];
@@ -21533,9 +22439,10 @@ export interface operations {
             401: components["responses"]["unauthenticated.token-invalid"];
             403: components["responses"]["forbidden.password-change-required.second-factor-required"];
             404: components["responses"]["not-found"];
+            409: components["responses"]["idempotency-in-flight"];
             413: components["responses"]["body-too-large"];
             415: components["responses"]["media-type-unsupported"];
-            422: components["responses"]["too-many"];
+            422: components["responses"]["too-many.idempotency-key-reused"];
             429: components["responses"]["rate-limited"];
             500: components["responses"]["internal"];
             503: components["responses"]["overloaded.took-too-long.shutting-down"];
@@ -21587,9 +22494,10 @@ export interface operations {
             401: components["responses"]["unauthenticated.token-invalid"];
             403: components["responses"]["forbidden.password-change-required.second-factor-required"];
             404: components["responses"]["not-found"];
+            409: components["responses"]["idempotency-in-flight"];
             413: components["responses"]["body-too-large"];
             415: components["responses"]["media-type-unsupported"];
-            422: components["responses"]["too-many"];
+            422: components["responses"]["too-many.idempotency-key-reused"];
             429: components["responses"]["rate-limited"];
             500: components["responses"]["internal"];
             503: components["responses"]["overloaded.took-too-long.shutting-down"];
@@ -21641,9 +22549,10 @@ export interface operations {
             401: components["responses"]["unauthenticated.token-invalid"];
             403: components["responses"]["forbidden.password-change-required.second-factor-required"];
             404: components["responses"]["not-found"];
+            409: components["responses"]["idempotency-in-flight"];
             413: components["responses"]["body-too-large"];
             415: components["responses"]["media-type-unsupported"];
-            422: components["responses"]["too-many"];
+            422: components["responses"]["too-many.idempotency-key-reused"];
             429: components["responses"]["rate-limited"];
             500: components["responses"]["internal"];
             503: components["responses"]["overloaded.took-too-long.shutting-down"];
@@ -21695,9 +22604,10 @@ export interface operations {
             401: components["responses"]["unauthenticated.token-invalid"];
             403: components["responses"]["forbidden.password-change-required.second-factor-required"];
             404: components["responses"]["not-found"];
+            409: components["responses"]["idempotency-in-flight"];
             413: components["responses"]["body-too-large"];
             415: components["responses"]["media-type-unsupported"];
-            422: components["responses"]["too-many"];
+            422: components["responses"]["too-many.idempotency-key-reused"];
             429: components["responses"]["rate-limited"];
             500: components["responses"]["internal"];
             503: components["responses"]["overloaded.took-too-long.shutting-down"];
@@ -21749,9 +22659,10 @@ export interface operations {
             401: components["responses"]["unauthenticated.token-invalid"];
             403: components["responses"]["forbidden.password-change-required.second-factor-required"];
             404: components["responses"]["not-found"];
+            409: components["responses"]["idempotency-in-flight"];
             413: components["responses"]["body-too-large"];
             415: components["responses"]["media-type-unsupported"];
-            422: components["responses"]["too-many"];
+            422: components["responses"]["too-many.idempotency-key-reused"];
             429: components["responses"]["rate-limited"];
             500: components["responses"]["internal"];
             503: components["responses"]["overloaded.took-too-long.shutting-down"];
@@ -21803,9 +22714,10 @@ export interface operations {
             401: components["responses"]["unauthenticated.token-invalid"];
             403: components["responses"]["forbidden.password-change-required.second-factor-required"];
             404: components["responses"]["not-found"];
+            409: components["responses"]["idempotency-in-flight"];
             413: components["responses"]["body-too-large"];
             415: components["responses"]["media-type-unsupported"];
-            422: components["responses"]["too-many"];
+            422: components["responses"]["too-many.idempotency-key-reused"];
             429: components["responses"]["rate-limited"];
             500: components["responses"]["internal"];
             503: components["responses"]["overloaded.took-too-long.shutting-down"];
@@ -21857,9 +22769,10 @@ export interface operations {
             401: components["responses"]["unauthenticated.token-invalid"];
             403: components["responses"]["forbidden.password-change-required.second-factor-required"];
             404: components["responses"]["not-found"];
+            409: components["responses"]["idempotency-in-flight"];
             413: components["responses"]["body-too-large"];
             415: components["responses"]["media-type-unsupported"];
-            422: components["responses"]["too-many"];
+            422: components["responses"]["too-many.idempotency-key-reused"];
             429: components["responses"]["rate-limited"];
             500: components["responses"]["internal"];
             503: components["responses"]["overloaded.took-too-long.shutting-down"];
@@ -21911,9 +22824,10 @@ export interface operations {
             401: components["responses"]["unauthenticated.token-invalid"];
             403: components["responses"]["forbidden.password-change-required.second-factor-required"];
             404: components["responses"]["not-found"];
+            409: components["responses"]["idempotency-in-flight"];
             413: components["responses"]["body-too-large"];
             415: components["responses"]["media-type-unsupported"];
-            422: components["responses"]["too-many"];
+            422: components["responses"]["too-many.idempotency-key-reused"];
             429: components["responses"]["rate-limited"];
             500: components["responses"]["internal"];
             503: components["responses"]["overloaded.took-too-long.shutting-down"];
@@ -21965,9 +22879,10 @@ export interface operations {
             401: components["responses"]["unauthenticated.token-invalid"];
             403: components["responses"]["forbidden.password-change-required.second-factor-required"];
             404: components["responses"]["not-found"];
+            409: components["responses"]["idempotency-in-flight"];
             413: components["responses"]["body-too-large"];
             415: components["responses"]["media-type-unsupported"];
-            422: components["responses"]["too-many"];
+            422: components["responses"]["too-many.idempotency-key-reused"];
             429: components["responses"]["rate-limited"];
             500: components["responses"]["internal"];
             503: components["responses"]["overloaded.took-too-long.shutting-down"];
@@ -22019,9 +22934,10 @@ export interface operations {
             401: components["responses"]["unauthenticated.token-invalid"];
             403: components["responses"]["forbidden.password-change-required.second-factor-required"];
             404: components["responses"]["not-found"];
+            409: components["responses"]["idempotency-in-flight"];
             413: components["responses"]["body-too-large"];
             415: components["responses"]["media-type-unsupported"];
-            422: components["responses"]["too-many"];
+            422: components["responses"]["too-many.idempotency-key-reused"];
             429: components["responses"]["rate-limited"];
             500: components["responses"]["internal"];
             503: components["responses"]["overloaded.took-too-long.shutting-down"];
@@ -22073,9 +22989,10 @@ export interface operations {
             401: components["responses"]["unauthenticated.token-invalid"];
             403: components["responses"]["forbidden.password-change-required.second-factor-required"];
             404: components["responses"]["not-found"];
+            409: components["responses"]["idempotency-in-flight"];
             413: components["responses"]["body-too-large"];
             415: components["responses"]["media-type-unsupported"];
-            422: components["responses"]["too-many"];
+            422: components["responses"]["too-many.idempotency-key-reused"];
             429: components["responses"]["rate-limited"];
             500: components["responses"]["internal"];
             503: components["responses"]["overloaded.took-too-long.shutting-down"];
@@ -22127,9 +23044,10 @@ export interface operations {
             401: components["responses"]["unauthenticated.token-invalid"];
             403: components["responses"]["forbidden.password-change-required.second-factor-required"];
             404: components["responses"]["not-found"];
+            409: components["responses"]["idempotency-in-flight"];
             413: components["responses"]["body-too-large"];
             415: components["responses"]["media-type-unsupported"];
-            422: components["responses"]["too-many"];
+            422: components["responses"]["too-many.idempotency-key-reused"];
             429: components["responses"]["rate-limited"];
             500: components["responses"]["internal"];
             503: components["responses"]["overloaded.took-too-long.shutting-down"];
@@ -22181,9 +23099,10 @@ export interface operations {
             401: components["responses"]["unauthenticated.token-invalid"];
             403: components["responses"]["forbidden.password-change-required.second-factor-required"];
             404: components["responses"]["not-found"];
+            409: components["responses"]["idempotency-in-flight"];
             413: components["responses"]["body-too-large"];
             415: components["responses"]["media-type-unsupported"];
-            422: components["responses"]["too-many"];
+            422: components["responses"]["too-many.idempotency-key-reused"];
             429: components["responses"]["rate-limited"];
             500: components["responses"]["internal"];
             503: components["responses"]["overloaded.took-too-long.shutting-down"];
@@ -22235,9 +23154,10 @@ export interface operations {
             401: components["responses"]["unauthenticated.token-invalid"];
             403: components["responses"]["forbidden.password-change-required.second-factor-required"];
             404: components["responses"]["not-found"];
+            409: components["responses"]["idempotency-in-flight"];
             413: components["responses"]["body-too-large"];
             415: components["responses"]["media-type-unsupported"];
-            422: components["responses"]["too-many"];
+            422: components["responses"]["too-many.idempotency-key-reused"];
             429: components["responses"]["rate-limited"];
             500: components["responses"]["internal"];
             503: components["responses"]["overloaded.took-too-long.shutting-down"];
@@ -22289,9 +23209,10 @@ export interface operations {
             401: components["responses"]["unauthenticated.token-invalid"];
             403: components["responses"]["forbidden.password-change-required.second-factor-required"];
             404: components["responses"]["not-found"];
+            409: components["responses"]["idempotency-in-flight"];
             413: components["responses"]["body-too-large"];
             415: components["responses"]["media-type-unsupported"];
-            422: components["responses"]["too-many"];
+            422: components["responses"]["too-many.idempotency-key-reused"];
             429: components["responses"]["rate-limited"];
             500: components["responses"]["internal"];
             503: components["responses"]["overloaded.took-too-long.shutting-down"];
@@ -22343,9 +23264,10 @@ export interface operations {
             401: components["responses"]["unauthenticated.token-invalid"];
             403: components["responses"]["forbidden.password-change-required.second-factor-required"];
             404: components["responses"]["not-found"];
+            409: components["responses"]["idempotency-in-flight"];
             413: components["responses"]["body-too-large"];
             415: components["responses"]["media-type-unsupported"];
-            422: components["responses"]["too-many"];
+            422: components["responses"]["too-many.idempotency-key-reused"];
             429: components["responses"]["rate-limited"];
             500: components["responses"]["internal"];
             503: components["responses"]["overloaded.took-too-long.shutting-down"];
@@ -22397,9 +23319,10 @@ export interface operations {
             401: components["responses"]["unauthenticated.token-invalid"];
             403: components["responses"]["forbidden.password-change-required.second-factor-required"];
             404: components["responses"]["not-found"];
+            409: components["responses"]["idempotency-in-flight"];
             413: components["responses"]["body-too-large"];
             415: components["responses"]["media-type-unsupported"];
-            422: components["responses"]["too-many"];
+            422: components["responses"]["too-many.idempotency-key-reused"];
             429: components["responses"]["rate-limited"];
             500: components["responses"]["internal"];
             503: components["responses"]["overloaded.took-too-long.shutting-down"];
@@ -22451,9 +23374,10 @@ export interface operations {
             401: components["responses"]["unauthenticated.token-invalid"];
             403: components["responses"]["forbidden.password-change-required.second-factor-required"];
             404: components["responses"]["not-found"];
+            409: components["responses"]["idempotency-in-flight"];
             413: components["responses"]["body-too-large"];
             415: components["responses"]["media-type-unsupported"];
-            422: components["responses"]["too-many"];
+            422: components["responses"]["too-many.idempotency-key-reused"];
             429: components["responses"]["rate-limited"];
             500: components["responses"]["internal"];
             503: components["responses"]["overloaded.took-too-long.shutting-down"];
@@ -22505,9 +23429,10 @@ export interface operations {
             401: components["responses"]["unauthenticated.token-invalid"];
             403: components["responses"]["forbidden.password-change-required.second-factor-required"];
             404: components["responses"]["not-found"];
+            409: components["responses"]["idempotency-in-flight"];
             413: components["responses"]["body-too-large"];
             415: components["responses"]["media-type-unsupported"];
-            422: components["responses"]["too-many"];
+            422: components["responses"]["too-many.idempotency-key-reused"];
             429: components["responses"]["rate-limited"];
             500: components["responses"]["internal"];
             503: components["responses"]["overloaded.took-too-long.shutting-down"];
@@ -22559,9 +23484,10 @@ export interface operations {
             401: components["responses"]["unauthenticated.token-invalid"];
             403: components["responses"]["forbidden.password-change-required.second-factor-required"];
             404: components["responses"]["not-found"];
+            409: components["responses"]["idempotency-in-flight"];
             413: components["responses"]["body-too-large"];
             415: components["responses"]["media-type-unsupported"];
-            422: components["responses"]["too-many"];
+            422: components["responses"]["too-many.idempotency-key-reused"];
             429: components["responses"]["rate-limited"];
             500: components["responses"]["internal"];
             503: components["responses"]["overloaded.took-too-long.shutting-down"];
@@ -22613,9 +23539,10 @@ export interface operations {
             401: components["responses"]["unauthenticated.token-invalid"];
             403: components["responses"]["forbidden.password-change-required.second-factor-required"];
             404: components["responses"]["not-found"];
+            409: components["responses"]["idempotency-in-flight"];
             413: components["responses"]["body-too-large"];
             415: components["responses"]["media-type-unsupported"];
-            422: components["responses"]["too-many"];
+            422: components["responses"]["too-many.idempotency-key-reused"];
             429: components["responses"]["rate-limited"];
             500: components["responses"]["internal"];
             503: components["responses"]["overloaded.took-too-long.shutting-down"];
@@ -22667,9 +23594,10 @@ export interface operations {
             401: components["responses"]["unauthenticated.token-invalid"];
             403: components["responses"]["forbidden.password-change-required.second-factor-required"];
             404: components["responses"]["not-found"];
+            409: components["responses"]["idempotency-in-flight"];
             413: components["responses"]["body-too-large"];
             415: components["responses"]["media-type-unsupported"];
-            422: components["responses"]["too-many"];
+            422: components["responses"]["too-many.idempotency-key-reused"];
             429: components["responses"]["rate-limited"];
             500: components["responses"]["internal"];
             503: components["responses"]["overloaded.took-too-long.shutting-down"];
@@ -22721,9 +23649,10 @@ export interface operations {
             401: components["responses"]["unauthenticated.token-invalid"];
             403: components["responses"]["forbidden.password-change-required.second-factor-required"];
             404: components["responses"]["not-found"];
+            409: components["responses"]["idempotency-in-flight"];
             413: components["responses"]["body-too-large"];
             415: components["responses"]["media-type-unsupported"];
-            422: components["responses"]["too-many"];
+            422: components["responses"]["too-many.idempotency-key-reused"];
             429: components["responses"]["rate-limited"];
             500: components["responses"]["internal"];
             503: components["responses"]["overloaded.took-too-long.shutting-down"];
@@ -22775,9 +23704,10 @@ export interface operations {
             401: components["responses"]["unauthenticated.token-invalid"];
             403: components["responses"]["forbidden.password-change-required.second-factor-required"];
             404: components["responses"]["not-found"];
+            409: components["responses"]["idempotency-in-flight"];
             413: components["responses"]["body-too-large"];
             415: components["responses"]["media-type-unsupported"];
-            422: components["responses"]["too-many"];
+            422: components["responses"]["too-many.idempotency-key-reused"];
             429: components["responses"]["rate-limited"];
             500: components["responses"]["internal"];
             503: components["responses"]["overloaded.took-too-long.shutting-down"];
@@ -22829,9 +23759,10 @@ export interface operations {
             401: components["responses"]["unauthenticated.token-invalid"];
             403: components["responses"]["forbidden.password-change-required.second-factor-required"];
             404: components["responses"]["not-found"];
+            409: components["responses"]["idempotency-in-flight"];
             413: components["responses"]["body-too-large"];
             415: components["responses"]["media-type-unsupported"];
-            422: components["responses"]["too-many"];
+            422: components["responses"]["too-many.idempotency-key-reused"];
             429: components["responses"]["rate-limited"];
             500: components["responses"]["internal"];
             503: components["responses"]["overloaded.took-too-long.shutting-down"];
@@ -22883,9 +23814,10 @@ export interface operations {
             401: components["responses"]["unauthenticated.token-invalid"];
             403: components["responses"]["forbidden.password-change-required.second-factor-required"];
             404: components["responses"]["not-found"];
+            409: components["responses"]["idempotency-in-flight"];
             413: components["responses"]["body-too-large"];
             415: components["responses"]["media-type-unsupported"];
-            422: components["responses"]["too-many"];
+            422: components["responses"]["too-many.idempotency-key-reused"];
             429: components["responses"]["rate-limited"];
             500: components["responses"]["internal"];
             503: components["responses"]["overloaded.took-too-long.shutting-down"];
@@ -22937,9 +23869,10 @@ export interface operations {
             401: components["responses"]["unauthenticated.token-invalid"];
             403: components["responses"]["forbidden.password-change-required.second-factor-required"];
             404: components["responses"]["not-found"];
+            409: components["responses"]["idempotency-in-flight"];
             413: components["responses"]["body-too-large"];
             415: components["responses"]["media-type-unsupported"];
-            422: components["responses"]["too-many"];
+            422: components["responses"]["too-many.idempotency-key-reused"];
             429: components["responses"]["rate-limited"];
             500: components["responses"]["internal"];
             503: components["responses"]["overloaded.took-too-long.shutting-down"];
@@ -22991,9 +23924,10 @@ export interface operations {
             401: components["responses"]["unauthenticated.token-invalid"];
             403: components["responses"]["forbidden.password-change-required.second-factor-required"];
             404: components["responses"]["not-found"];
+            409: components["responses"]["idempotency-in-flight"];
             413: components["responses"]["body-too-large"];
             415: components["responses"]["media-type-unsupported"];
-            422: components["responses"]["too-many"];
+            422: components["responses"]["too-many.idempotency-key-reused"];
             429: components["responses"]["rate-limited"];
             500: components["responses"]["internal"];
             503: components["responses"]["overloaded.took-too-long.shutting-down"];
@@ -23045,9 +23979,10 @@ export interface operations {
             401: components["responses"]["unauthenticated.token-invalid"];
             403: components["responses"]["forbidden.password-change-required.second-factor-required"];
             404: components["responses"]["not-found"];
+            409: components["responses"]["idempotency-in-flight"];
             413: components["responses"]["body-too-large"];
             415: components["responses"]["media-type-unsupported"];
-            422: components["responses"]["too-many"];
+            422: components["responses"]["too-many.idempotency-key-reused"];
             429: components["responses"]["rate-limited"];
             500: components["responses"]["internal"];
             503: components["responses"]["overloaded.took-too-long.shutting-down"];
@@ -23099,9 +24034,10 @@ export interface operations {
             401: components["responses"]["unauthenticated.token-invalid"];
             403: components["responses"]["forbidden.password-change-required.second-factor-required"];
             404: components["responses"]["not-found"];
+            409: components["responses"]["idempotency-in-flight"];
             413: components["responses"]["body-too-large"];
             415: components["responses"]["media-type-unsupported"];
-            422: components["responses"]["too-many"];
+            422: components["responses"]["too-many.idempotency-key-reused"];
             429: components["responses"]["rate-limited"];
             500: components["responses"]["internal"];
             503: components["responses"]["overloaded.took-too-long.shutting-down"];
@@ -23153,9 +24089,10 @@ export interface operations {
             401: components["responses"]["unauthenticated.token-invalid"];
             403: components["responses"]["forbidden.password-change-required.second-factor-required"];
             404: components["responses"]["not-found"];
+            409: components["responses"]["idempotency-in-flight"];
             413: components["responses"]["body-too-large"];
             415: components["responses"]["media-type-unsupported"];
-            422: components["responses"]["too-many"];
+            422: components["responses"]["too-many.idempotency-key-reused"];
             429: components["responses"]["rate-limited"];
             500: components["responses"]["internal"];
             503: components["responses"]["overloaded.took-too-long.shutting-down"];
@@ -23207,9 +24144,10 @@ export interface operations {
             401: components["responses"]["unauthenticated.token-invalid"];
             403: components["responses"]["forbidden.password-change-required.second-factor-required"];
             404: components["responses"]["not-found"];
+            409: components["responses"]["idempotency-in-flight"];
             413: components["responses"]["body-too-large"];
             415: components["responses"]["media-type-unsupported"];
-            422: components["responses"]["too-many"];
+            422: components["responses"]["too-many.idempotency-key-reused"];
             429: components["responses"]["rate-limited"];
             500: components["responses"]["internal"];
             503: components["responses"]["overloaded.took-too-long.shutting-down"];
@@ -23261,9 +24199,10 @@ export interface operations {
             401: components["responses"]["unauthenticated.token-invalid"];
             403: components["responses"]["forbidden.password-change-required.second-factor-required"];
             404: components["responses"]["not-found"];
+            409: components["responses"]["idempotency-in-flight"];
             413: components["responses"]["body-too-large"];
             415: components["responses"]["media-type-unsupported"];
-            422: components["responses"]["too-many"];
+            422: components["responses"]["too-many.idempotency-key-reused"];
             429: components["responses"]["rate-limited"];
             500: components["responses"]["internal"];
             503: components["responses"]["overloaded.took-too-long.shutting-down"];
@@ -23315,9 +24254,10 @@ export interface operations {
             401: components["responses"]["unauthenticated.token-invalid"];
             403: components["responses"]["forbidden.password-change-required.second-factor-required"];
             404: components["responses"]["not-found"];
+            409: components["responses"]["idempotency-in-flight"];
             413: components["responses"]["body-too-large"];
             415: components["responses"]["media-type-unsupported"];
-            422: components["responses"]["too-many"];
+            422: components["responses"]["too-many.idempotency-key-reused"];
             429: components["responses"]["rate-limited"];
             500: components["responses"]["internal"];
             503: components["responses"]["overloaded.took-too-long.shutting-down"];
@@ -23369,9 +24309,10 @@ export interface operations {
             401: components["responses"]["unauthenticated.token-invalid"];
             403: components["responses"]["forbidden.password-change-required.second-factor-required"];
             404: components["responses"]["not-found"];
+            409: components["responses"]["idempotency-in-flight"];
             413: components["responses"]["body-too-large"];
             415: components["responses"]["media-type-unsupported"];
-            422: components["responses"]["too-many"];
+            422: components["responses"]["too-many.idempotency-key-reused"];
             429: components["responses"]["rate-limited"];
             500: components["responses"]["internal"];
             503: components["responses"]["overloaded.took-too-long.shutting-down"];
@@ -23691,15 +24632,9 @@ export interface operations {
     getWall: {
         parameters: {
             query?: {
-                /**
-                 * @description 租户代码；只有一个租户时可以不写
-                 * @example 371302002
-                 */
+                /** @description 租户代码；只有一个租户时可以不写；例：`371302002` */
                 tenant?: string;
-                /**
-                 * @description 节点 id 或代码：只看它及以下的墙
-                 * @example YQHF
-                 */
+                /** @description 节点 id 或代码：只看它及以下的墙；例：`YQHF` */
                 node?: string;
                 /** @description 每页条数 */
                 limit?: number;
@@ -23737,25 +24672,13 @@ export interface operations {
     listNodes: {
         parameters: {
             query?: {
-                /**
-                 * @description 上级节点 id 或代码：只看直接下级
-                 * @example YQHF
-                 */
+                /** @description 上级节点 id 或代码：只看直接下级；例：`YQHF` */
                 parent?: string;
-                /**
-                 * @description 节点 id 或代码：看它以下各级
-                 * @example 371302002207
-                 */
+                /** @description 节点 id 或代码：看它以下各级；例：`371302002207` */
                 under?: string;
-                /**
-                 * @description 层级代码
-                 * @example building
-                 */
+                /** @description 层级代码；例：`building` */
                 level?: string;
-                /**
-                 * @description 名称或代码中含有的文字
-                 * @example 3号楼
-                 */
+                /** @description 名称或代码中含有的文字；例：`3号楼` */
                 q?: string;
                 /** @description 每页条数 */
                 limit?: number;
@@ -23902,20 +24825,11 @@ export interface operations {
     listOrganisations: {
         parameters: {
             query?: {
-                /**
-                 * @description 节点 id 或代码：在它及以下的组织
-                 * @example YQHF
-                 */
+                /** @description 节点 id 或代码：在它及以下的组织；例：`YQHF` */
                 under?: string;
-                /**
-                 * @description 种类：party_committee 街道党工委，community_party 社区（村）党组织，branch 小区党支部，party_group 楼栋党小组，property 物业公司，owners_committee 业主委员会，self_mgmt 自管委，enterprise 爱心企业，dual_unit 双报到单位，alliance_unit 共建单位，volunteer_team 志愿服务队
-                 * @example property
-                 */
+                /** @description 种类：party_committee 街道党工委，community_party 社区（村）党组织，branch 小区党支部，party_group 楼栋党小组，property 物业公司，owners_committee 业主委员会，self_mgmt 自管委，enterprise 爱心企业，dual_unit 双报到单位，alliance_unit 共建单位，volunteer_team 志愿服务队；例：`property` */
                 kind?: "party_committee" | "community_party" | "branch" | "party_group" | "property" | "owners_committee" | "self_mgmt" | "enterprise" | "dual_unit" | "alliance_unit" | "volunteer_team";
-                /**
-                 * @description 名称或代码中含有的文字
-                 * @example 物业
-                 */
+                /** @description 名称或代码中含有的文字；例：`物业` */
                 q?: string;
                 /** @description 每页条数 */
                 limit?: number;
@@ -23990,7 +24904,7 @@ export interface operations {
     listItems: {
         parameters: {
             query?: {
-                /** @example wish */
+                /** @description 例：`wish` */
                 kind?: "wish" | "service" | "errand" | "mediation" | "suggestion" | "activity";
                 /** @description pool 上墙认领，dispatch 派单 */
                 mode?: "pool" | "dispatch";
@@ -24098,10 +25012,7 @@ export interface operations {
     listPolicies: {
         parameters: {
             query?: {
-                /**
-                 * @description 节点 id 或代码
-                 * @example YQHF
-                 */
+                /** @description 节点 id 或代码；例：`YQHF` */
                 node?: string;
                 /** @description 每页条数 */
                 limit?: number;
@@ -24139,10 +25050,7 @@ export interface operations {
     listPolicyVersions: {
         parameters: {
             query?: {
-                /**
-                 * @description 只看在这个节点规定的
-                 * @example YQHF
-                 */
+                /** @description 只看在这个节点规定的；例：`YQHF` */
                 node?: string;
                 /** @description 每页条数 */
                 limit?: number;
@@ -25153,10 +26061,7 @@ export interface operations {
     getQuietHours: {
         parameters: {
             query?: {
-                /**
-                 * @description 节点 id 或代码；缺省为整个租户
-                 * @example YQHF
-                 */
+                /** @description 节点 id 或代码；缺省为整个租户；例：`YQHF` */
                 node?: string;
             };
             header?: never;
@@ -25219,10 +26124,7 @@ export interface operations {
     deleteQuietHours: {
         parameters: {
             query?: {
-                /**
-                 * @description 节点 id 或代码；缺省为整个租户
-                 * @example YQHF
-                 */
+                /** @description 节点 id 或代码；缺省为整个租户；例：`YQHF` */
                 node?: string;
             };
             header?: never;
@@ -25294,10 +26196,7 @@ export interface operations {
     getDue: {
         parameters: {
             query: {
-                /**
-                 * @description 从何时起；缺省为现在
-                 * @example 2026-09-30T10:00:00+08:00
-                 */
+                /** @description 从何时起；缺省为现在；例：`2026-09-30T10:00:00+08:00` */
                 from?: string;
                 /**
                  * @description 时限：5wd 工作日，7d 自然日，8wh 工作小时，480wm 工作分钟，24h 小时，30m 分钟
@@ -25987,7 +26886,12 @@ export interface operations {
     };
     fileOpen311Request: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description 租户代码；只有一个租户时可以不写 */
+                jurisdiction_id?: string;
+                /** @description 应用的 API Key（ww_live_…） */
+                api_key?: string;
+            };
             header?: never;
             path?: never;
             cookie?: never;
@@ -26030,36 +26934,6 @@ export interface operations {
             };
             /** @description 出错时的回答（GeoReport v2） */
             404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Open311Errors"];
-                    "text/xml": components["schemas"]["Open311Errors"];
-                };
-            };
-            /** @description 出错时的回答（GeoReport v2） */
-            409: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Open311Errors"];
-                    "text/xml": components["schemas"]["Open311Errors"];
-                };
-            };
-            /** @description 出错时的回答（GeoReport v2） */
-            413: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Open311Errors"];
-                    "text/xml": components["schemas"]["Open311Errors"];
-                };
-            };
-            /** @description 出错时的回答（GeoReport v2） */
-            415: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -26376,7 +27250,12 @@ export interface operations {
     };
     postOpen311Update: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description 租户代码；只有一个租户时可以不写 */
+                jurisdiction_id?: string;
+                /** @description 应用的 API Key（ww_live_…） */
+                api_key?: string;
+            };
             header?: never;
             path?: never;
             cookie?: never;
@@ -26428,36 +27307,6 @@ export interface operations {
                 };
             };
             /** @description 出错时的回答（GeoReport v2） */
-            409: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Open311Errors"];
-                    "text/xml": components["schemas"]["Open311Errors"];
-                };
-            };
-            /** @description 出错时的回答（GeoReport v2） */
-            413: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Open311Errors"];
-                    "text/xml": components["schemas"]["Open311Errors"];
-                };
-            };
-            /** @description 出错时的回答（GeoReport v2） */
-            415: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Open311Errors"];
-                    "text/xml": components["schemas"]["Open311Errors"];
-                };
-            };
-            /** @description 出错时的回答（GeoReport v2） */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -26492,20 +27341,11 @@ export interface operations {
     listPeople: {
         parameters: {
             query?: {
-                /**
-                 * @description 节点 id 或代码，含下级
-                 * @example YQHF
-                 */
+                /** @description 节点 id 或代码，含下级；例：`YQHF` */
                 node?: string;
-                /**
-                 * @description 完整的电话号码
-                 * @example 13800138000
-                 */
+                /** @description 完整的电话号码；例：`13800138000` */
                 phone?: string;
-                /**
-                 * @description 姓名或其中至少两个字（繁简通用，空格分开的都要有）；需要 file_for、follow_up 或 administer
-                 * @example 王示例
-                 */
+                /** @description 姓名或其中至少两个字（繁简通用，空格分开的都要有）；需要 file_for、follow_up 或 administer；例：`王示例` */
                 q?: string;
                 /** @description 每页条数 */
                 limit?: number;
@@ -27220,7 +28060,7 @@ export interface operations {
         };
         requestBody: {
             content: {
-                "application/json": components["schemas"]["RevealBody"];
+                "application/json": components["schemas"]["RequestRevealBody"];
             };
         };
         responses: {
@@ -27232,6 +28072,10 @@ export interface operations {
                 content: {
                     "application/json": {
                         data: components["schemas"]["RevealedPetitioner"][];
+                        /** @description 表单中的个人信息；没有的为 null */
+                        form: {
+                            [key: string]: unknown;
+                        } | null;
                     };
                 };
             };
@@ -27441,7 +28285,7 @@ export interface operations {
         parameters: {
             query?: {
                 /** @description 只看这些，逗号分隔 */
-                action?: ("duty.granted" | "duty.changed" | "duty.ended" | "role.changed" | "person.created" | "person.changed" | "person.suspended" | "person.resumed" | "login.locked" | "login.unlocked" | "login.password-changed" | "login.password-reset" | "login.factor-enrolled" | "login.factor-removed" | "login.factor-used" | "login.linked" | "login.unlinked" | "provider.changed" | "enrolment.verified" | "enrolment.rejected" | "enrolment.ended" | "client.created" | "client.changed" | "client.secret-rotated" | "client.revoked" | "key.created" | "key.revoked" | "keyring.rotated" | "limit.changed" | "tenant.created" | "tenant.changed" | "node.created" | "node.changed" | "venue.changed" | "campaign.changed" | "organisation.created" | "organisation.changed" | "policy.changed" | "item.changed" | "calendar.changed" | "endpoint.created" | "endpoint.changed" | "endpoint.paused" | "endpoint.resumed" | "endpoint.disabled" | "endpoint.secret-rotated" | "robot.created" | "robot.removed" | "robot.changed" | "person.revealed" | "request.revealed" | "export.made" | "import.made" | "subject.exported" | "subject.corrected" | "consent.changed" | "erasure.asked" | "erasure.held" | "erasure.done" | "audit.read")[];
+                action?: ("duty.granted" | "duty.changed" | "duty.ended" | "role.changed" | "person.created" | "person.changed" | "person.suspended" | "person.resumed" | "login.locked" | "login.unlocked" | "login.password-changed" | "login.password-reset" | "login.factor-enrolled" | "login.factor-removed" | "login.factor-used" | "login.linked" | "login.unlinked" | "provider.changed" | "enrolment.verified" | "enrolment.rejected" | "enrolment.ended" | "household.linked" | "household.unlinked" | "client.created" | "client.changed" | "client.secret-rotated" | "client.revoked" | "key.created" | "key.revoked" | "keyring.rotated" | "limit.changed" | "tenant.created" | "tenant.changed" | "node.created" | "node.changed" | "venue.changed" | "campaign.changed" | "organisation.created" | "organisation.changed" | "policy.changed" | "item.changed" | "calendar.changed" | "endpoint.created" | "endpoint.changed" | "endpoint.paused" | "endpoint.resumed" | "endpoint.disabled" | "endpoint.secret-rotated" | "robot.created" | "robot.removed" | "robot.changed" | "person.revealed" | "request.revealed" | "export.made" | "import.made" | "subject.exported" | "subject.corrected" | "consent.changed" | "erasure.asked" | "erasure.held" | "erasure.done" | "audit.read")[];
                 /** @description 只看这个人或应用做的 */
                 actor?: string;
                 /** @description 只看对它做的 */
@@ -27605,19 +28449,13 @@ export interface operations {
     listDuties: {
         parameters: {
             query?: {
-                /**
-                 * @description 节点 id 或代码，含下级
-                 * @example YQHF
-                 */
+                /** @description 节点 id 或代码，含下级；例：`YQHF` */
                 node?: string;
                 /** @description 人员 id 或工号 */
                 person?: string;
                 /** @description 组织 id 或代码 */
                 organisation?: string;
-                /**
-                 * @description 职责类型
-                 * @example building_head
-                 */
+                /** @description 职责类型；例：`building_head` */
                 role?: string;
                 /** @description 也包括已卸任的 */
                 ended?: boolean;
@@ -27875,10 +28713,7 @@ export interface operations {
     listEnrolments: {
         parameters: {
             query?: {
-                /**
-                 * @description 节点 id 或代码：在它及以下的组织
-                 * @example YQHF
-                 */
+                /** @description 节点 id 或代码：在它及以下的组织；例：`YQHF` */
                 node?: string;
                 /** @description 组织 id 或代码 */
                 organisation?: string;
@@ -27999,6 +28834,52 @@ export interface operations {
             401: components["responses"]["unauthenticated.token-invalid"];
             403: components["responses"]["forbidden.password-change-required.second-factor-required"];
             404: components["responses"]["not-found"];
+            429: components["responses"]["rate-limited"];
+            500: components["responses"]["internal"];
+            503: components["responses"]["overloaded.took-too-long.shutting-down"];
+        };
+    };
+    revealEnrolment: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description 报到 id */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RevealBody"];
+            };
+        };
+        responses: {
+            /** @description 未脱敏的个人信息；没有登记的为 null */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RevealedPerson"];
+                };
+            };
+            400: components["responses"]["validation-failed.body-malformed"];
+            401: components["responses"]["unauthenticated.token-invalid"];
+            403: components["responses"]["own-ask.forbidden.password-change-required.second-factor-required"];
+            404: components["responses"]["not-found"];
+            /** @description `enrolment-decided` 这件报到已经处理 */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            410: components["responses"]["person-erased"];
+            413: components["responses"]["body-too-large"];
+            415: components["responses"]["media-type-unsupported"];
             429: components["responses"]["rate-limited"];
             500: components["responses"]["internal"];
             503: components["responses"]["overloaded.took-too-long.shutting-down"];
@@ -28753,10 +29634,7 @@ export interface operations {
     getRates: {
         parameters: {
             query?: {
-                /**
-                 * @description 节点 id 或代码：它和它的下级；缺省为本人负责查看、督办的全部地点
-                 * @example YQHF
-                 */
+                /** @description 节点 id 或代码：它和它的下级；缺省为本人负责查看、督办的全部地点；例：`YQHF` */
                 node?: string;
                 /** @description 服务菜单代码；保密件都计为 confidential */
                 item?: string;
@@ -28796,10 +29674,7 @@ export interface operations {
     listRateRequests: {
         parameters: {
             query?: {
-                /**
-                 * @description 节点 id 或代码：它和它的下级；缺省为本人负责查看、督办的全部地点
-                 * @example YQHF
-                 */
+                /** @description 节点 id 或代码：它和它的下级；缺省为本人负责查看、督办的全部地点；例：`YQHF` */
                 node?: string;
                 /** @description 服务菜单代码；保密件都计为 confidential */
                 item?: string;
@@ -28850,10 +29725,7 @@ export interface operations {
     getRateTrend: {
         parameters: {
             query?: {
-                /**
-                 * @description 节点 id 或代码：它和它的下级；缺省为本人负责查看、督办的全部地点
-                 * @example YQHF
-                 */
+                /** @description 节点 id 或代码：它和它的下级；缺省为本人负责查看、督办的全部地点；例：`YQHF` */
                 node?: string;
                 /** @description 服务菜单代码；保密件都计为 confidential */
                 item?: string;
@@ -28895,10 +29767,7 @@ export interface operations {
     getHotspots: {
         parameters: {
             query?: {
-                /**
-                 * @description 节点 id 或代码：它和它的下级；缺省为本人负责查看、督办的全部地点
-                 * @example YQHF
-                 */
+                /** @description 节点 id 或代码：它和它的下级；缺省为本人负责查看、督办的全部地点；例：`YQHF` */
                 node?: string;
                 /** @description 服务菜单代码；保密件都计为 confidential */
                 item?: string;
@@ -28906,10 +29775,7 @@ export interface operations {
                 from?: string;
                 /** @description 到这一天止，含当天；缺省为今天 */
                 to?: string;
-                /**
-                 * @description 按这一层级的地点合并
-                 * @example compound
-                 */
+                /** @description 按这一层级的地点合并；例：`compound` */
                 level?: string;
                 /** @description 每页条数 */
                 limit?: number;
@@ -28941,10 +29807,7 @@ export interface operations {
     getRecurring: {
         parameters: {
             query?: {
-                /**
-                 * @description 节点 id 或代码：它和它的下级；缺省为本人负责查看、督办的全部地点
-                 * @example YQHF
-                 */
+                /** @description 节点 id 或代码：它和它的下级；缺省为本人负责查看、督办的全部地点；例：`YQHF` */
                 node?: string;
                 /** @description 服务菜单代码；保密件都计为 confidential */
                 item?: string;
@@ -29099,10 +29962,7 @@ export interface operations {
     getNodeContacts: {
         parameters: {
             query?: {
-                /**
-                 * @description 租户代码；只有一个租户时可以不写
-                 * @example 371302002
-                 */
+                /** @description 租户代码；只有一个租户时可以不写；例：`371302002` */
                 tenant?: string;
             };
             header?: never;
@@ -29140,10 +30000,7 @@ export interface operations {
             query: {
                 /** @description 地址或门牌代码 */
                 address: string;
-                /**
-                 * @description 租户代码；只有一个租户时可以不写
-                 * @example 371302002
-                 */
+                /** @description 租户代码；只有一个租户时可以不写；例：`371302002` */
                 tenant?: string;
             };
             header?: never;
@@ -29175,10 +30032,7 @@ export interface operations {
             query?: {
                 /** @description card 连心卡，a4、a3 公示牌 */
                 size?: "card" | "a4" | "a3";
-                /**
-                 * @description 租户代码；只有一个租户时可以不写
-                 * @example 371302002
-                 */
+                /** @description 租户代码；只有一个租户时可以不写；例：`371302002` */
                 tenant?: string;
                 /** @description 由扫码的小程序读取，点单时带上 */
                 card?: "" | string;
@@ -29333,10 +30187,7 @@ export interface operations {
     listVenues: {
         parameters: {
             query?: {
-                /**
-                 * @description 节点 id 或代码，含下级
-                 * @example YQHF
-                 */
+                /** @description 节点 id 或代码，含下级；例：`YQHF` */
                 node?: string;
                 /** @description 每页条数 */
                 limit?: number;
@@ -29523,10 +30374,7 @@ export interface operations {
     listCampaigns: {
         parameters: {
             query?: {
-                /**
-                 * @description 节点 id 或代码，含下级
-                 * @example YQHF
-                 */
+                /** @description 节点 id 或代码，含下级；例：`YQHF` */
                 node?: string;
                 /** @description true 只看进行中的，false 只看其余的 */
                 open?: boolean;
@@ -29826,10 +30674,7 @@ export interface operations {
     listHouseholds: {
         parameters: {
             query?: {
-                /**
-                 * @description 节点 id 或代码，含下级
-                 * @example YQHF
-                 */
+                /** @description 节点 id 或代码，含下级；例：`YQHF` */
                 node?: string;
                 /** @description 只看由此人联系的：人员 id 或工号 */
                 person?: string;
@@ -30181,7 +31026,7 @@ export interface operations {
                 "multipart/form-data": {
                     /**
                      * Format: binary
-                     * @description 一个文件：Excel 工作簿（.xlsx），或 CSV（UTF-8 或 GBK）；至多 10 MB、10000 行
+                     * @description 一个文件：Excel 工作簿（.xlsx），或 CSV（UTF-8、UTF-16、GBK 或 GB18030）；至多 10 MB、10000 行
                      */
                     file: string;
                 };
@@ -30261,6 +31106,8 @@ export interface operations {
                 kind?: ("wish" | "service" | "errand" | "mediation" | "suggestion" | "activity")[];
                 /** @description 服务菜单代码 */
                 item?: string;
+                /** @description 专项行动 id 或代码 */
+                campaign?: string;
                 /** @description 只看（不看）已超时的 */
                 overdue?: boolean;
                 /** @description 点单时间不早于 */
@@ -30306,6 +31153,8 @@ export interface operations {
                 kind?: ("wish" | "service" | "errand" | "mediation" | "suggestion" | "activity")[];
                 /** @description 服务菜单代码 */
                 item?: string;
+                /** @description 专项行动 id 或代码 */
+                campaign?: string;
                 /** @description 只看（不看）已超时的 */
                 overdue?: boolean;
                 /** @description 点单时间不早于 */
@@ -30380,6 +31229,8 @@ export interface operations {
                 format?: "xlsx" | "csv";
                 /** @description 节点 id 或代码，含下级；缺省为辖区内全部 */
                 node?: string;
+                /** @description 姓名、电话、门牌用明文，须写原因：contact 联系诉求人，visit 上门办理，follow_up 电话回访，verify 核实身份，correct 更正信息，subject_request 应本人请求，lawful_order 依法调取；只限该地点的管理员本人，逐人记录 */
+                reveal?: "contact" | "visit" | "follow_up" | "verify" | "correct" | "subject_request" | "lawful_order";
             };
             header?: never;
             path?: never;
@@ -30413,6 +31264,338 @@ export interface operations {
                 format?: "xlsx" | "csv";
                 /** @description 节点 id 或代码，含下级；缺省为辖区内全部 */
                 node?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Excel 工作簿（.xlsx）或 CSV */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet": string;
+                    "text/csv": string;
+                };
+            };
+            400: components["responses"]["validation-failed"];
+            401: components["responses"]["unauthenticated.token-invalid"];
+            403: components["responses"]["forbidden.password-change-required.second-factor-required"];
+            404: components["responses"]["not-found"];
+            429: components["responses"]["rate-limited"];
+            500: components["responses"]["internal"];
+            503: components["responses"]["overloaded.took-too-long.shutting-down"];
+        };
+    };
+    exportNodes: {
+        parameters: {
+            query?: {
+                /** @description xlsx（缺省），或 csv（UTF-8 带 BOM，Excel 可直接打开） */
+                format?: "xlsx" | "csv";
+                /** @description 节点 id 或代码，含下级；缺省为全部 */
+                node?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Excel 工作簿（.xlsx）或 CSV */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet": string;
+                    "text/csv": string;
+                };
+            };
+            400: components["responses"]["validation-failed"];
+            401: components["responses"]["unauthenticated.token-invalid"];
+            403: components["responses"]["forbidden.password-change-required.second-factor-required"];
+            404: components["responses"]["not-found"];
+            429: components["responses"]["rate-limited"];
+            500: components["responses"]["internal"];
+            503: components["responses"]["overloaded.took-too-long.shutting-down"];
+        };
+    };
+    exportOrganisations: {
+        parameters: {
+            query?: {
+                /** @description xlsx（缺省），或 csv（UTF-8 带 BOM，Excel 可直接打开） */
+                format?: "xlsx" | "csv";
+                /** @description 节点 id 或代码，含下级；缺省为全部 */
+                node?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Excel 工作簿（.xlsx）或 CSV */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet": string;
+                    "text/csv": string;
+                };
+            };
+            400: components["responses"]["validation-failed"];
+            401: components["responses"]["unauthenticated.token-invalid"];
+            403: components["responses"]["forbidden.password-change-required.second-factor-required"];
+            404: components["responses"]["not-found"];
+            429: components["responses"]["rate-limited"];
+            500: components["responses"]["internal"];
+            503: components["responses"]["overloaded.took-too-long.shutting-down"];
+        };
+    };
+    exportDuties: {
+        parameters: {
+            query?: {
+                /** @description xlsx（缺省），或 csv（UTF-8 带 BOM，Excel 可直接打开） */
+                format?: "xlsx" | "csv";
+                /** @description 节点 id 或代码，含下级；缺省为辖区内全部 */
+                node?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Excel 工作簿（.xlsx）或 CSV */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet": string;
+                    "text/csv": string;
+                };
+            };
+            400: components["responses"]["validation-failed"];
+            401: components["responses"]["unauthenticated.token-invalid"];
+            403: components["responses"]["forbidden.password-change-required.second-factor-required"];
+            404: components["responses"]["not-found"];
+            429: components["responses"]["rate-limited"];
+            500: components["responses"]["internal"];
+            503: components["responses"]["overloaded.took-too-long.shutting-down"];
+        };
+    };
+    exportContacts: {
+        parameters: {
+            query?: {
+                /** @description xlsx（缺省），或 csv（UTF-8 带 BOM，Excel 可直接打开） */
+                format?: "xlsx" | "csv";
+                /** @description 节点 id 或代码，含下级；缺省为全部 */
+                node?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Excel 工作簿（.xlsx）或 CSV */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet": string;
+                    "text/csv": string;
+                };
+            };
+            400: components["responses"]["validation-failed"];
+            401: components["responses"]["unauthenticated.token-invalid"];
+            403: components["responses"]["forbidden.password-change-required.second-factor-required"];
+            404: components["responses"]["not-found"];
+            429: components["responses"]["rate-limited"];
+            500: components["responses"]["internal"];
+            503: components["responses"]["overloaded.took-too-long.shutting-down"];
+        };
+    };
+    exportEnrolments: {
+        parameters: {
+            query?: {
+                /** @description xlsx（缺省），或 csv（UTF-8 带 BOM，Excel 可直接打开） */
+                format?: "xlsx" | "csv";
+                /** @description 节点 id 或代码，含下级；缺省为辖区内全部 */
+                node?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Excel 工作簿（.xlsx）或 CSV */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet": string;
+                    "text/csv": string;
+                };
+            };
+            400: components["responses"]["validation-failed"];
+            401: components["responses"]["unauthenticated.token-invalid"];
+            403: components["responses"]["forbidden.password-change-required.second-factor-required"];
+            404: components["responses"]["not-found"];
+            429: components["responses"]["rate-limited"];
+            500: components["responses"]["internal"];
+            503: components["responses"]["overloaded.took-too-long.shutting-down"];
+        };
+    };
+    exportSkills: {
+        parameters: {
+            query?: {
+                /** @description xlsx（缺省），或 csv（UTF-8 带 BOM，Excel 可直接打开） */
+                format?: "xlsx" | "csv";
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Excel 工作簿（.xlsx）或 CSV */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet": string;
+                    "text/csv": string;
+                };
+            };
+            400: components["responses"]["validation-failed"];
+            401: components["responses"]["unauthenticated.token-invalid"];
+            403: components["responses"]["forbidden.password-change-required.second-factor-required"];
+            404: components["responses"]["not-found"];
+            429: components["responses"]["rate-limited"];
+            500: components["responses"]["internal"];
+            503: components["responses"]["overloaded.took-too-long.shutting-down"];
+        };
+    };
+    exportItems: {
+        parameters: {
+            query?: {
+                /** @description xlsx（缺省），或 csv（UTF-8 带 BOM，Excel 可直接打开） */
+                format?: "xlsx" | "csv";
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Excel 工作簿（.xlsx）或 CSV */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet": string;
+                    "text/csv": string;
+                };
+            };
+            400: components["responses"]["validation-failed"];
+            401: components["responses"]["unauthenticated.token-invalid"];
+            403: components["responses"]["forbidden.password-change-required.second-factor-required"];
+            404: components["responses"]["not-found"];
+            429: components["responses"]["rate-limited"];
+            500: components["responses"]["internal"];
+            503: components["responses"]["overloaded.took-too-long.shutting-down"];
+        };
+    };
+    exportVenues: {
+        parameters: {
+            query?: {
+                /** @description xlsx（缺省），或 csv（UTF-8 带 BOM，Excel 可直接打开） */
+                format?: "xlsx" | "csv";
+                /** @description 节点 id 或代码，含下级；缺省为全部 */
+                node?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Excel 工作簿（.xlsx）或 CSV */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet": string;
+                    "text/csv": string;
+                };
+            };
+            400: components["responses"]["validation-failed"];
+            401: components["responses"]["unauthenticated.token-invalid"];
+            403: components["responses"]["forbidden.password-change-required.second-factor-required"];
+            404: components["responses"]["not-found"];
+            429: components["responses"]["rate-limited"];
+            500: components["responses"]["internal"];
+            503: components["responses"]["overloaded.took-too-long.shutting-down"];
+        };
+    };
+    exportCampaigns: {
+        parameters: {
+            query?: {
+                /** @description xlsx（缺省），或 csv（UTF-8 带 BOM，Excel 可直接打开） */
+                format?: "xlsx" | "csv";
+                /** @description 节点 id 或代码，含下级；缺省为全部 */
+                node?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Excel 工作簿（.xlsx）或 CSV */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet": string;
+                    "text/csv": string;
+                };
+            };
+            400: components["responses"]["validation-failed"];
+            401: components["responses"]["unauthenticated.token-invalid"];
+            403: components["responses"]["forbidden.password-change-required.second-factor-required"];
+            404: components["responses"]["not-found"];
+            429: components["responses"]["rate-limited"];
+            500: components["responses"]["internal"];
+            503: components["responses"]["overloaded.took-too-long.shutting-down"];
+        };
+    };
+    exportCredit: {
+        parameters: {
+            query?: {
+                /** @description xlsx（缺省），或 csv（UTF-8 带 BOM，Excel 可直接打开） */
+                format?: "xlsx" | "csv";
+                /** @description 节点 id 或代码，含下级；缺省为辖区内全部 */
+                node?: string;
+                /** @description person 人员，organisation 组织 */
+                of?: "person" | "organisation";
+                /** @description 从这一天起（租户时区）；缺省为 to 所在月的第一天 */
+                from?: string;
+                /** @description 到这一天止，含当天；缺省为今天 */
+                to?: string;
             };
             header?: never;
             path?: never;

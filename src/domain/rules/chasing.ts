@@ -2,7 +2,7 @@ import { covers } from '../actor.ts'
 import { dayOf } from '../calendar.ts'
 import type { Rule } from '../decide.ts'
 import { Problem, says } from '../problems.ts'
-import { targetUnknown } from './dispatch.ts'
+import { refuseFromBelow, targetUnknown } from './dispatch.ts'
 import { noteOf, reasonOf } from './intake.ts'
 import { parked, reviewable } from './pausing.ts'
 
@@ -36,13 +36,14 @@ export const raise: Rule<'raise'> = {
     if (organisationId === null && (!covers(path, request.path) || path === request.path)) {
       throw new Problem('validation-failed', { errors: [{ pointer: '/to', code: 'not-an-ancestor', message: says('只能上报给上级', 'Only to a node above') }] })
     }
-    if (organisationId !== null && path === request.path) throw new Problem('validation-failed', { errors: [{ pointer: '/to', code: 'same-node', message: says('该组织就在本级，请派单', 'It belongs to this very node: dispatch to it') }] })
+    if (organisationId !== null && covers(request.path, path)) throw new Problem('validation-failed', { errors: [{ pointer: '/to', code: 'same-node', message: says('该组织就在本级或其下，请派单', 'It belongs to this node or below: dispatch to it') }] })
     return {
       to: request.state,
       patch: { responsibleNodeId: node.id, path },
       responsibleNode: { responsibleNode: node, responsibleLevel: level },
       data: { from: request.responsibleNodeId, to: node.id, ...(organisationId === null ? {} : { organisation: organisationId }) },
-      ...(wall && covers(path, wall.scopePath) ? { wall: { ...wall, scopePath: path } } : {}),
+      // Where the wall reaches the new place already, it stays as wide as it is.
+      ...(wall && !covers(wall.scopePath, path) ? { wall: { ...wall, scopePath: path } } : {}),
       texts: reasonOf(input.reason),
     }
   },
@@ -61,7 +62,7 @@ export const handOver: Rule<'hand-over'> = {
 
 /** 议事厅、恳谈日 (S2, S3): what was decided; a long matter rests until the next meeting, by the meeting's own decision. */
 export const deliberate: Rule<'deliberate'> = {
-  effect: ({ facts, input, seq }) => {
+  effect: ({ facts, actor, input, seq }) => {
     const { decision, participants, heldAt, until } = input
     const said = {
       data: { decision, ...(participants === undefined ? {} : { participants }), heldAt: (heldAt ?? facts.now).toISOString(), ...(until ? { until: until.toISOString() } : {}) },
@@ -69,6 +70,9 @@ export const deliberate: Rule<'deliberate'> = {
       texts: [{ field: 'minutes' as const, body: input.minutes }],
     }
     if (!until) return { to: facts.request.state, ...said }
+    // Resting takes the work away.
+    const bound = refuseFromBelow({ facts, actor })
+    if (bound) throw bound
     reviewable(facts, until)
     return { to: 'parked', ...parked(facts, until, seq), ...said }
   },

@@ -4,7 +4,7 @@ import type { Change, Context, Rule } from '../decide.ts'
 import type { Policy } from '../policy.ts'
 import { Problem, says } from '../problems.ts'
 import type { AssignmentRow, Facts } from '../request.ts'
-import { claimsKey, ended, givenBack } from './assignments.ts'
+import { claimsKey, ended, givenBack, isPetitioner } from './assignments.ts'
 import { noteOf } from './intake.ts'
 import { begun } from './wall.ts'
 
@@ -17,7 +17,7 @@ export const claim: Rule<'claim'> = {
   refuse: ({ facts, actor }) => {
     const { request, policy, wall } = facts
     if (actor.kind !== 'person') return new Problem('not-verified')
-    if (isPetitioner(actor, request)) return new Problem('own-wish')
+    if (isPetitioner(actor.id, request)) return new Problem('own-wish')
     const verified = actor.affiliations.map(({ kind }) => kind).filter((kind) => policy.claims.kinds.includes(kind))
     if (verified.length === 0) return new Problem('not-verified')
     const kinds = claimerKinds(policy, request.wave)
@@ -48,8 +48,6 @@ export const claim: Rule<'claim'> = {
     }
   },
 }
-
-const isPetitioner = (actor: PersonActor, { filerId, beneficiaryId, guardianId }: Facts['request']): boolean => [filerId, beneficiaryId, guardianId].includes(actor.id)
 
 const isFull = ({ request }: Facts, slotsTaken: number, pending: readonly AssignmentRow[]): boolean => slotsTaken === request.slots && pending.length === 0
 
@@ -127,7 +125,12 @@ export const declineClaim: Rule<'decline-claim'> = {
 
 /** 释放认领: only what was claimed; by SYSTEM when the lease is over. A dispatched party asks for 退单 instead. */
 export const release: Rule<'release'> = {
-  refuse: (context) => (mine(context).length === 0 ? new Problem('not-claimed') : undefined),
+  refuse: (context) => {
+    if (mine(context).length === 0) return new Problem('not-claimed')
+    const { facts: { request }, actor } = context
+    // With the resident's papers in his hands nobody walks away.
+    return actor.kind === 'person' && request.papersOut > 0 ? new Problem('papers-out', { facts: { papersOut: request.papersOut } }) : undefined
+  },
   effect: (context) => {
     const { facts, actor, input } = context
     const released = mine(context)

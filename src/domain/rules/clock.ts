@@ -1,3 +1,4 @@
+import { isForAdjudication, openAsk } from '../asks.ts'
 import type { Context, Rule } from '../decide.ts'
 import { climb } from '../ladder.ts'
 import { waitsFor } from '../late.ts'
@@ -11,8 +12,9 @@ function dueOf(facts: Facts): NonNullable<Facts['due']> {
 
 /** Which step, and the time it should have been said: kept also when it is said days later. */
 const said = ({ facts }: Pick<Context, 'facts'>, { at }: Mark) => {
-  const { deadline } = dueOf(facts)
-  return { step: deadline.step, logicalAt: at.toISOString(), dueAt: deadline.dueAt.toISOString() }
+  const { deadline: { step, seq, dueAt } } = dueOf(facts)
+  const final = step === 'answer' && openAsk(facts, 'return')?.seq === seq && isForAdjudication(facts)
+  return { step, logicalAt: at.toISOString(), dueAt: dueAt.toISOString(), ...(final ? { final } : {}) }
 }
 
 /**

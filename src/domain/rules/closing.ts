@@ -20,7 +20,7 @@ const ANEW: Partial<RequestRow> = {
 /** 未解决 or 不满意 → 重办 under a new clock, as often as the policy says; after that it is closed as rated. */
 function rated({ facts }: Pick<Context, 'facts'>, { solved, satisfaction, comment }: Rating, data: Record<string, unknown>): Change {
   const { request, policy, now } = facts
-  const redo = request.state === 'completed' && (solved === 'unsolved' || satisfaction === 'dissatisfied') && request.cycle <= policy.redoMax
+  const redo = request.state === 'completed' && (solved === 'unsolved' || satisfaction === 'dissatisfied') && facts.redone < policy.redoMax
   return {
     to: redo ? 'accepted' : 'closed',
     patch: redo ? ANEW : { solved, satisfaction, ratedAt: now, closedAt: request.closedAt ?? now },
@@ -51,13 +51,13 @@ export const followUp: Rule<'follow-up'> = {
   },
 }
 
-/** 评价, once per cycle: on completed, or on closed within the window when nobody has rated yet. */
+/** 评价: on completed, and once more on closed within the window, also where the caller's word has closed it. */
 export const rate: Rule<'rate'> = {
   refuse: ({ facts, actor }) => {
     const { request, policy, calendar, now } = facts
     if (actor.kind === 'person' && facts.handlers.some((handler) => isParty(actor, handler))) return new Problem('own-work')
     if (request.state !== 'closed') return unconfirmed({ facts })
-    if (request.ratedAt !== null) return new Problem('already-rated')
+    if (request.ratedAt !== null && request.closedAt !== null && request.ratedAt > request.closedAt) return new Problem('already-rated')
     return due(calendar, request.closedAt ?? now, policy.limits.close).dueAt >= now ? undefined : new Problem('window-over')
   },
   effect: (context) => rated(context, context.input, {}),

@@ -1,9 +1,9 @@
 import { actsFor, isAbove, isParty } from '../actor.ts'
-import { answers, openAsk } from '../asks.ts'
+import { isForAdjudication, openAsk } from '../asks.ts'
 import type { Change, Context, Rule } from '../decide.ts'
 import { Problem, says } from '../problems.ts'
 import type { AssignmentRow, Facts, Target } from '../request.ts'
-import { ended, firstContact, givenBack } from './assignments.ts'
+import { ended, firstContact, givenBack, isPetitioner } from './assignments.ts'
 import { noteOf } from './intake.ts'
 import { offTheWall } from './wall.ts'
 
@@ -44,14 +44,16 @@ export const dispatch: Rule<'dispatch'> = {
   effect: send,
 }
 
+/** What 终审 has decided, or is still to decide, is not undone from below. */
+export function refuseFromBelow({ facts, actor }: Pick<Context, 'facts' | 'actor'>): Problem | undefined {
+  if (isAbove(actor, facts.request.path)) return undefined
+  if (facts.request.locked) return new Problem('locked')
+  return openAsk(facts, 'return') && isForAdjudication(facts) ? new Problem('adjudication-needed') : undefined
+}
+
 /** 改派: the new party gets a sign deadline of its own; the resident's clock runs on. */
 export const redispatch: Rule<'redispatch'> = {
-  // What 终审 has decided, or is still to decide, is not undone from below.
-  refuse: ({ facts, actor }) => {
-    if (isAbove(actor, facts.request.path)) return undefined
-    if (facts.request.locked) return new Problem('locked')
-    return openAsk(facts, 'return') && answers(facts, 'return', ['granted', 'denied']) >= facts.policy.returnsMax ? new Problem('adjudication-needed') : undefined
-  },
+  refuse: refuseFromBelow,
   effect: (context) => ({ ...send(context), anew: 'step' }),
 }
 
@@ -67,10 +69,13 @@ export const assign: Rule<'assign'> = {
     const { facts, input } = context
     const { target, request } = facts
     if (!target?.personId) throw targetUnknown()
+    const mine = ofMyOrganisation(context)
+    // Nobody is sent to fulfil his own wish either.
+    if (mine.some(({ via }) => via === 'claim') && isPetitioner(target.personId, request)) throw new Problem('own-wish')
     return {
       to: request.state,
       data: { to: target.personId },
-      assignments: ofMyOrganisation(context).map((row) => ({ ...row, memberId: target.personId })),
+      assignments: mine.map((row) => ({ ...row, memberId: target.personId })),
       texts: noteOf(input.note),
     }
   },

@@ -28,14 +28,14 @@ const leaseOf = (context: Pick<Context, 'facts' | 'actor'>) => {
   return context.facts.deadlines.filter(({ step, seq }) => step === 'lease' && seq === lead?.seq).map((row) => close(row, context.facts.now))
 }
 
-/** What of a record belongs to which kind: 跑腿 papers and trips, 调解 sessions, 活动 people. */
-const OF_KIND = { trip: 'errand', papers: 'errand', session: 'mediation', agreement: 'mediation', participants: 'activity' } as const
+/** What of a record belongs to which kind: 跑腿 委托, papers and trips, 调解 sessions, 活动 people. */
+const OF_KIND = { authorisation: 'errand', trip: 'errand', papers: 'errand', session: 'mediation', agreement: 'mediation', participants: 'activity' } as const
 
 /** 办理记录. Ids, codes and counts go into the event; words into their own row. */
 export const record: Rule<'record'> = {
   effect: ({ facts, input }) => {
     const { request } = facts
-    const { trip, papers = [], session, agreement, participants, beneficiaries } = input
+    const { authorisation, trip, papers = [], session, agreement, participants, beneficiaries } = input
     for (const [field, kind] of Object.entries(OF_KIND)) {
       if (input[field as keyof typeof OF_KIND] !== undefined && request.kind !== kind) {
         throw new Problem('validation-failed', { errors: [{ pointer: `/${field}`, code: 'not-of-this-kind', message: says('这类点单没有这一项', 'Requests of this kind have no such record') }] })
@@ -55,6 +55,7 @@ export const record: Rule<'record'> = {
         ...(beneficiaries === undefined ? {} : { beneficiaries }),
       },
       data: {
+        ...(authorisation === undefined ? {} : { authorisation }),
         ...(trip ? { trip: request.trips + 1 } : {}), ...(papers.length > 0 ? { papers } : {}), ...(session ? { session: request.sessions + 1 } : {}),
         ...(agreement === undefined ? {} : { agreement }), ...(participants === undefined ? {} : { participants }), ...(beneficiaries === undefined ? {} : { beneficiaries }),
       },

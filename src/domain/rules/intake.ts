@@ -61,7 +61,7 @@ function amend({ facts, actor, input }: Pick<Context<'accept' | 'amend'>, 'facts
       ...(moves ? { nodeId: node.id, responsibleNodeId: node.id, path: nodePath } : {}),
     },
     data: { ...(input.item === undefined ? {} : { item: item.code }), ...(moves ? { node: node.id } : {}), ...(input.grade === undefined ? {} : { grade: input.grade }) },
-    deadlines: policyId === request.policyId ? [] : redrawn({ ...facts, ...amended }, policyId, runningOn),
+    deadlines: policyId === request.policyId ? [] : redrawn({ ...facts, ...amended }, policyId, facts.policy, runningOn),
   }
 }
 

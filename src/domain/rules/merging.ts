@@ -5,7 +5,7 @@ import { VERBS, type State } from '../machine.ts'
 import { Problem, says, type Says } from '../problems.ts'
 import { isSecret } from '../secret.ts'
 import type { AssignmentRow } from '../request.ts'
-import { ended } from './assignments.ts'
+import { ended, firstContact } from './assignments.ts'
 import { noteOf } from './intake.ts'
 import { offTheWall } from './wall.ts'
 
@@ -29,7 +29,7 @@ export const merge: Rule<'merge'> = {
     if (isSecret(lead.request) !== isSecret(request)) throw refused(says('保密件只能与保密件并案', 'Confidential matters only with confidential ones'))
     return {
       to: 'merged',
-      patch: { leadId: lead.request.id, acceptedAt: request.acceptedAt ?? now },
+      patch: { leadId: lead.request.id, acceptedAt: request.acceptedAt ?? now, ...firstContact(facts, actor) },
       data: { into: lead.request.id },
       ...offTheWall(facts),
       texts: noteOf(input.note),

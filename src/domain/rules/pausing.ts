@@ -1,5 +1,5 @@
 import { answers } from '../asks.ts'
-import { due } from '../calendar.ts'
+import { due, isSettled } from '../calendar.ts'
 import { extended, openUntil } from '../deadlines.ts'
 import type { Change, Context, Rule } from '../decide.ts'
 import { Problem, says } from '../problems.ts'
@@ -11,14 +11,20 @@ import { offTheWall } from './wall.ts'
 
 const clockOf = ({ deadlines }: Facts): DeadlineRow | undefined => deadlines.find(({ step }) => step === 'complete')
 
-const badUntil = (words: ReturnType<typeof says>) => new Problem('validation-failed', { errors: [{ pointer: '/until', code: 'too-early', message: words }] })
+const badUntil = (words: ReturnType<typeof says>, code = 'too-early') => new Problem('validation-failed', { errors: [{ pointer: '/until', code, message: words }] })
 
-/** 延期: asked before expiry (a bureau's 12345 rule: domain.md 1.3), so often. */
+/** Asked before expiry, and not one second after (a bureau's 12345 rule: domain.md 1.3): else it would only hide that it is late. */
+function refuseLate({ facts }: Pick<Context, 'facts'>): Problem | undefined {
+  const clock = clockOf(facts)
+  return clock !== undefined && clock.dueAt <= facts.now ? new Problem('too-late') : undefined
+}
+
+/** 延期, so often. */
 export const askExtension: Rule<'ask-extension'> = {
   refuse: (context) => {
     const { facts } = context
-    const clock = clockOf(facts)
-    if (!clock || clock.dueAt <= facts.now) return new Problem('too-late')
+    const late = refuseLate(context)
+    if (late) return late
     if (answers(facts, 'extension', ['granted']) >= facts.policy.extensionsMax) return new Problem('limit-reached', { facts: { limit: facts.policy.extensionsMax } })
     return refuseTwin('extension', context)
   },
@@ -28,15 +34,20 @@ export const askExtension: Rule<'ask-extension'> = {
     later(facts, until)
     return {
       ...asked('extension', context, { until }),
-      data: { until: until.toISOString() },
+      data: { until: until.toISOString(), ...(input.limit === undefined ? {} : { limit: input.limit }) },
       attachments: input.attachments,
       texts: reasonOf(input.reason),
     }
   },
 }
 
+/** More than the longest limit there is: what lies behind it is a slip of the pen, and at last behind the end of every calendar. */
+const LONGEST_EXTENSION = 3 * 366 * 86_400_000
+
 function later(facts: Facts, until: Date): void {
-  if (until <= (clockOf(facts)?.dueAt ?? facts.now)) throw badUntil(says('须晚于现时限', 'Must be later than the present due time'))
+  const present = clockOf(facts)?.dueAt ?? facts.now
+  if (until <= present) throw badUntil(says('须晚于现时限', 'Must be later than the present due time'))
+  if (until.getTime() > present.getTime() + LONGEST_EXTENSION) throw badUntil(says('一次最多延三年', 'At most three years later'), 'too-late')
 }
 
 export const grantExtension: Rule<'grant-extension'> = {
@@ -50,7 +61,7 @@ export const grantExtension: Rule<'grant-extension'> = {
       to: facts.request.state,
       data: { asked: ask.seq, until: until.toISOString() },
       asks: asks.map((row) => ({ ...row, until })),
-      deadlines: facts.deadlines.filter(({ step }) => step === 'complete').map((row) => extended(row, until, false, facts)),
+      deadlines: facts.deadlines.filter(({ step }) => step === 'complete').map((row) => extended(row, until, !isSettled(facts.calendar, until), facts)),
       texts: noteOf(input.note),
     }
   },
@@ -68,6 +79,8 @@ export const denyExtension: Rule<'deny-extension'> = {
 export const askPark: Rule<'ask-park'> = {
   refuse: (context) => {
     const { facts } = context
+    const late = refuseLate(context)
+    if (late) return late
     if (answers(facts, 'park', ['granted']) >= facts.policy.parksMax) return new Problem('limit-reached', { facts: { limit: facts.policy.parksMax } })
     return refuseTwin('park', context)
   },
@@ -131,9 +144,12 @@ export const unpark: Rule<'unpark'> = {
   effect: ({ actor, input }: Context<'unpark'>) => ({ to: 'accepted', ...(actor.kind === 'system' ? { data: { reason: 'review' } } : {}), texts: noteOf(input.note) }),
 }
 
-/** 剔除: not counted in the rates, with the reason and who approved it always shown. */
+/**
+ * 剔除: not counted in the rates, with the reason and who approved it always shown. Asked before expiry while the work goes
+ * on; once it is done no clock runs, and it is asked of what has been done.
+ */
 export const askExclusion: Rule<'ask-exclusion'> = {
-  refuse: (context) => (context.facts.request.excluded ? new Problem('already-excluded') : refuseTwin('exclusion', context)),
+  refuse: (context) => (context.facts.request.excluded ? new Problem('already-excluded') : refuseLate(context) ?? refuseTwin('exclusion', context)),
   effect: (context) => ({ ...asked('exclusion', context), attachments: context.input.attachments, texts: reasonOf(context.input.reason) }),
 }
 

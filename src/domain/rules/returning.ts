@@ -1,14 +1,11 @@
 import { isAbove } from '../actor.ts'
-import { answers } from '../asks.ts'
-import type { Context, Rule } from '../decide.ts'
+import { isForAdjudication } from '../asks.ts'
+import type { Rule } from '../decide.ts'
 import { Problem } from '../problems.ts'
 import { answer, asked, refuseAnswer, refuseTwin } from './asking.ts'
 import { ended, givenBack } from './assignments.ts'
 import { handedTo, targetUnknown } from './dispatch.ts'
 import { noteOf, reasonOf } from './intake.ts'
-
-/** Asked and answered so often that the next answer is the last: 终审, one level up. */
-const isFinal = ({ facts }: Pick<Context, 'facts'>): boolean => answers(facts, 'return', ['granted', 'denied']) >= facts.policy.returnsMax
 
 /** 退单: with a reason code and evidence. A dispatched party has no other way out; a claimer releases instead. */
 export const askReturn: Rule<'ask-return'> = {
@@ -18,11 +15,12 @@ export const askReturn: Rule<'ask-return'> = {
     return refuseTwin('return', context)
   },
   effect: (context) => {
-    const { facts: { target }, input } = context
+    const { facts, input } = context
+    const { target } = facts
     if (input.suggested !== undefined && !target) throw targetUnknown('/suggested')
     return {
       ...asked('return', context, { reason: input.reason, suggestedPersonId: target?.personId ?? null, suggestedOrganisationId: target?.organisationId ?? null }),
-      data: { reason: input.reason, ...(target ? { suggested: target.organisationId ?? target.personId } : {}) },
+      data: { reason: input.reason, ...(target ? { suggested: target.organisationId ?? target.personId } : {}), ...(isForAdjudication(facts) ? { final: true } : {}) },
       attachments: input.attachments,
       texts: noteOf(input.note),
     }
@@ -30,7 +28,7 @@ export const askReturn: Rule<'ask-return'> = {
 }
 
 const refuseRegular: NonNullable<Rule<'grant-return' | 'deny-return'>['refuse']> = (context) =>
-  refuseAnswer('return', context, { fromAbove: false }) ?? (isFinal(context) ? new Problem('adjudication-needed') : undefined)
+  refuseAnswer('return', context, { fromAbove: false }) ?? (isForAdjudication(context.facts) ? new Problem('adjudication-needed') : undefined)
 
 export const grantReturn: Rule<'grant-return'> = {
   refuse: refuseRegular,
@@ -61,7 +59,7 @@ export const denyReturn: Rule<'deny-return'> = {
 export const adjudicate: Rule<'adjudicate'> = {
   refuse: (context) => refuseAnswer('return', context, { fromAbove: false })
     ?? (isAbove(context.actor, context.facts.request.path) ? undefined : new Problem('level-too-low'))
-    ?? (isFinal(context) ? undefined : new Problem('adjudication-early')),
+    ?? (isForAdjudication(context.facts) ? undefined : new Problem('adjudication-early')),
   effect: (context) => {
     const { facts, input, seq } = context
     const texts = noteOf(input.note)

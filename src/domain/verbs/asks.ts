@@ -20,7 +20,7 @@ export const ASKS = {
   },
   'ask-park': {
     zh: '申请挂账', past: 'park_asked', tells: ['approve'],
-    says: '一时办不了的申请挂账，须有复核日期和理由。',
+    says: '一时办不了的在到期之前申请挂账，须有复核日期和理由。',
     edges: [{ from: ['accepted', 'open', 'in_progress'], to: 'same', by: ['dispatch', 'assignee'] }],
   },
   'grant-park': {
@@ -40,12 +40,12 @@ export const ASKS = {
   },
   'ask-exclusion': {
     zh: '申请剔除', past: 'exclusion_asked', tells: ['approve'],
-    says: '申请不计入考核，须有理由。',
+    says: '申请不计入考核，须有理由；办理中的须在到期之前申请。',
     edges: [{ from: ['in_progress', 'completed', 'closed'], to: 'same', by: ['dispatch', 'assignee', 'handler'] }],
   },
   'grant-exclusion': {
-    zh: '同意剔除', past: 'exclusion_granted', tells: ['assignee', 'dispatch'],
-    says: '上一级同意剔除；考核数字始终列明剔除的件数、理由和批准人。',
+    zh: '同意剔除', past: 'exclusion_granted', tells: ['assignee', 'filer', 'dispatch'],
+    says: '上一级同意剔除；考核数字始终列明剔除的件数、理由和批准人，居民得到通知和理由。',
     edges: [{ from: ['in_progress', 'completed', 'closed'], to: 'same', by: ['approve'] }],
   },
   'deny-exclusion': {

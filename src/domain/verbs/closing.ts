@@ -29,7 +29,7 @@ export const CLOSING = {
   },
   rate: {
     zh: '评价', past: 'rated', tells: ['assignee', 'dispatch'],
-    says: '点单人或受益人评价；未解决或不满意的重办一次。结案后在期限内还可评价一次。',
+    says: '点单人或受益人评价；未解决或不满意的重办一次。结案后在期限内还可再评价一次，以最后一次为准。',
     edges: [
       { from: ['completed'], to: ['closed', 'accepted'], by: PETITIONER },
       { from: ['closed'], to: ['closed'], by: PETITIONER },

@@ -10,7 +10,7 @@ export const HANDLING = {
   },
   record: {
     zh: '办理记录', past: 'recorded', tells: ['filer'],
-    says: '记录办理过程：跑腿的材料交接与次数、调解的场次与协议、活动的参加人数。',
+    says: '记录办理过程：跑腿的委托、材料交接与次数、调解的场次与协议、活动的参加人数。',
     edges: [{ from: ['in_progress'], to: 'same', by: ['assignee', 'co'] }],
   },
   'sign-up': {

@@ -7,13 +7,14 @@ import { publicTenant, tenant } from '../../service/tenants.ts'
 import { callerByKey, comesAs } from '../auth.ts'
 
 /**
- * GeoReport's `api_key`, in the query of what reads and in the form of what writes: the one place where a key may stand in a
- * URL (no log holds one). It is counted to its app like any token, before anything else is done.
+ * GeoReport's `api_key`, in the query of what reads and in the form of what writes (or, as some clients have it, in the query
+ * there too): the one place where a key may stand in a URL (no log holds one). It is counted to its app like any token, before
+ * anything else is done.
  */
 export function readKeys(app: FastifyInstance, { db }: { db: Db }): void {
-  const admit = async (request: FastifyRequest, given: unknown): Promise<void> => {
-    const key = (given as { api_key?: unknown } | null | undefined)?.api_key
-    if (typeof key !== 'string' || key === '') return
+  const admit = async (request: FastifyRequest, ...given: unknown[]): Promise<void> => {
+    const key = given.map((part) => (part as { api_key?: unknown } | null | undefined)?.api_key).find((one) => typeof one === 'string' && one !== '') as string | undefined
+    if (key === undefined) return
     try {
       comesAs(request, await callerByKey(db, key))
     } catch (error) {
@@ -23,7 +24,7 @@ export function readKeys(app: FastifyInstance, { db }: { db: Db }): void {
     }
   }
   app.addHook('onRequest', (request) => (request.method === 'POST' ? Promise.resolve() : admit(request, request.query)))
-  app.addHook('preValidation', (request) => (request.method === 'POST' ? admit(request, request.body) : Promise.resolve()))
+  app.addHook('preValidation', (request) => (request.method === 'POST' ? admit(request, request.body, request.query) : Promise.resolve()))
 }
 
 /** A route whose key is in its body is counted once that is read. */

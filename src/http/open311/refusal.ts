@@ -1,5 +1,5 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import { Problem, PROBLEMS } from '../../domain/problems.ts'
+import { Problem, PROBLEMS, says } from '../../domain/problems.ts'
 import { asProblem } from '../../service/failures.ts'
 import { LANGUAGE_TAG, languageOf } from '../language.ts'
 import { problemOf, retryAfterOf, STATUS } from '../problem-json.ts'
@@ -24,17 +24,28 @@ export function refuse(thrown: unknown, request: FastifyRequest, reply: FastifyR
   return send(reply, formatOf(request.url), { root: 'errors', each: 'error' }, descriptions.map((description) => ({ code: status, description })))
 }
 
-/** GeoReport v2: 403 for a missing or bad api_key, 404 for a service_code, request or jurisdiction that is none, 400 for all else that is wrong. */
+/**
+ * GeoReport v2: 403 for a missing or bad api_key, 404 for a service_code, request or jurisdiction that is none, "and basically
+ * 400 for any other error". What says when to come again, and what is our own failure, HTTP has to say.
+ */
 function statusOf(problem: Problem): number {
   if (problem.code === 'item-unknown') return 404
   if (problem.kind === 'unauthenticated') return 403
-  return problem.kind === 'unprocessable' ? 400 : STATUS[problem.kind]
+  const status = STATUS[problem.kind]
+  return status === 403 || status === 404 || status === 429 || status >= 500 ? status : 400
+}
+
+/** What is asked of no resource of ours is told in this format too. */
+export function answerNowhere(request: FastifyRequest, reply: FastifyReply): FastifyReply {
+  const allowed = (['GET', 'POST'] as const).filter((method) => request.server.findRoute({ method, url: request.url }) !== null)
+  if (allowed.length === 0) return refuse(new Problem('not-found', { detail: says('没有这个资源', 'There is no such resource') }), request, reply)
+  return refuse(new Problem('method-not-allowed'), request, reply.header('allow', allowed.join(', ')))
 }
 
 /** What our own filing calls otherwise. */
 const PARAMETERS: readonly (readonly [RegExp, string])[] = [
   [/^\/query\/tenant$/, 'jurisdiction_id'], [/^\/item$/, 'service_code'], [/^\/node$/, 'address_id'], [/^\/location\/address$/, 'address_string'], [/^\/location\/lng$/, 'long'],
-  [/^\/location\/lat$/, 'lat'], [/^\/beneficiary\/name$/, 'last_name'], [/^\/beneficiary\/phone$/, 'phone'], [/^\/form\/(.+)$/, 'attribute[$1]'], [/^\/(?:query|path|headers)\//, ''], [/^\//, ''],
+  [/^\/location\/lat$/, 'lat'], [/^\/reason$/, 'description'], [/^\/beneficiary\/name$/, 'last_name'], [/^\/beneficiary\/phone$/, 'phone'], [/^\/form\/(.+)$/, 'attribute[$1]'], [/^\/(?:query|path|headers)\//, ''], [/^\//, ''],
 ]
 
 function parameterAt(pointer: string): string {

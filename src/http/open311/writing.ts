@@ -23,13 +23,16 @@ const ENTRIES: Readonly<Record<string, string>> = { attributes: 'attribute', val
 const builder = new XMLBuilder({ format: true, indentBy: '  ', suppressEmptyNode: true })
 
 export function written(format: Format, shape: Shape, answer: object): string {
-  if (format === 'json') return JSON.stringify(answer)
+  if (format === 'json') return JSON.stringify(answer, function (this: Record<string, unknown>, name, value: unknown) { return this[name] instanceof Date ? inSeconds(this[name]) : value })
   const body = 'each' in shape ? { [shape.each]: (answer as readonly Value[]).map(forXml) } : forXml(answer as Value)
   return `<?xml version="1.0" encoding="utf-8"?>\n${(builder.build({ [shape.root]: body }) as string).trimEnd()}\n`
 }
 
+/** As every example of the specification has it; many clients read no fractions (`%Y-%m-%dT%H:%M:%SZ`). */
+const inSeconds = (date: Date): string => `${date.toISOString().slice(0, 19)}Z`
+
 function forXml(value: Value): Value {
-  if (value instanceof Date) return value.toISOString()
+  if (value instanceof Date) return inSeconds(value)
   if (value === null || value === undefined || value === '') return null
   if (typeof value !== 'object') return typeof value === 'string' ? value.replace(/[^\t\n\r\u{20}-\u{d7ff}\u{e000}-\u{fffd}\u{10000}-\u{10ffff}]/gu, '\ufffd') : String(value)
   if (Array.isArray(value)) return value.map(forXml)

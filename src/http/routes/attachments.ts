@@ -67,7 +67,7 @@ export const attachmentRoutes = (deps: Deps): FastifyPluginAsyncZod => async (ap
 
   app.post('/v1/attachments', {
     handlerTimeout: 180 * SECOND,
-    config: { audience: 'staff', scope: 'requests:write', problems: ['file-type-unsupported', 'file-unreadable', 'image-too-large', 'storage-full', 'limit-reached'] },
+    config: { audience: 'staff', problems: ['file-type-unsupported', 'file-unreadable', 'image-too-large', 'storage-full', 'limit-reached'] },
     schema: {
       tags: ['数据'], summary: '上传照片或材料', operationId: 'uploadAttachment', consumes: ['multipart/form-data'],
       description: '每次一个文件，字段名 file。照片会重新绘制，去掉拍摄地点等全部附加信息；PDF 原样保存，其中的信息不会去掉。得到的 id 写入点单或办理的 attachments，24 小时内没有使用的自动删除。',
@@ -87,7 +87,7 @@ export const attachmentRoutes = (deps: Deps): FastifyPluginAsyncZod => async (ap
   })
 
   app.get('/v1/requests/:id/attachments', {
-    config: { audience: 'staff', scope: 'requests:read', problems: ['request-not-found'] },
+    config: { audience: 'staff', problems: ['request-not-found'] },
     schema: {
       tags: ['点单'], summary: '点单的附件', operationId: 'listRequestAttachments', description: '照片和材料，按办理的先后。只有能看到点单全部内容的人才能看到；链接十分钟内有效。',
       params: z.strictObject({ id: z.union([uuid, code]).describe('id 或单号') }), response: { 200: z.strictObject({ data: z.array(AttachedSchema) }) },

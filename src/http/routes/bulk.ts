@@ -1,5 +1,5 @@
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod'
-import type { FastifyRequest } from 'fastify'
+import type { FastifyReply, FastifyRequest } from 'fastify'
 import { z } from 'zod'
 import { code, instant, uuid } from '../../domain/atoms.ts'
 import { BODIES } from '../../domain/bodies.ts'
@@ -9,9 +9,13 @@ import { KINDS } from '../../domain/request.ts'
 import { actOnEach, actOnMany, keyed, outcomeOf, type Outcome } from '../../service/bulk.ts'
 import { startBulk } from '../../service/bulk-operation.ts'
 import type { Db } from '../../service/db.ts'
+import type { Proposal } from '../../service/duplicates.ts'
+import { onceEach, onceWhole } from '../../service/idempotency.ts'
 import type { Keyring } from '../../service/keyring.ts'
 import { file } from '../../service/requests.ts'
+import { FiledSchema, FilingQuerySchema } from '../filed-schema.ts'
 import { IdempotencyHeaders } from '../idempotent.ts'
+import { answerOnce } from '../keyed-posts.ts'
 import { ListFilterShape } from '../list-schema.ts'
 import { problemWithin } from '../problem-json.ts'
 import { RequestSchema, StateSchema } from '../request-schema.ts'
@@ -25,13 +29,15 @@ const PATIENCE_MS = 60_000
 
 const ref = z.union([uuid, code])
 
+const KEYED = ['idempotency-key-reused', 'idempotency-in-flight'] as const
+
 const ProblemSchema = z.looseObject({ code: z.string(), status: z.int(), title: z.string() }).describe('如单件办理时的问题')
 const outcome = {
   status: z.int().describe('这一件的 HTTP 状态'),
   request: RequestSchema.optional(),
   problem: ProblemSchema.optional(),
 }
-const FiledSchema = z.strictObject({ key: z.string().nullable(), ...outcome }).meta({ id: 'BatchOutcome', description: '批量点单中一件的结果' })
+const FiledOneSchema = z.strictObject({ key: z.string().nullable(), ...outcome, request: FiledSchema.optional() }).meta({ id: 'BatchOutcome', description: '批量点单中一件的结果' })
 const ActedSchema = z.strictObject({ ref: z.string().describe('请求中的 id 或单号'), ...outcome }).meta({ id: 'BulkOutcome', description: '批量办理中一件的结果' })
 
 const BatchSchema = z.strictObject({
@@ -51,27 +57,36 @@ const AcceptedSchema = z.strictObject({ operation: uuid.describe('见 GET /v1/op
 export const bulkRoutes = ({ db, keyring }: { db: Db; keyring: Keyring }): FastifyPluginAsyncZod => async (app) => {
   app.post('/v1/requests/batch', {
     bodyLimit: 2 * MIB, handlerTimeout: PATIENCE_MS,
-    config: { audience: 'staff', scope: 'requests:write' },
+    config: { audience: 'staff', problems: KEYED },
     schema: {
       tags: ['点单'], summary: '批量点单', operationId: 'fileRequests', description: `一次最多 ${MOST} 件，按先后，每件各自成败；可安全重发（每件带 key、externalRef，或整批带 Idempotency-Key）。`,
-      headers: IdempotencyHeaders, body: BatchSchema, response: { 200: z.strictObject({ data: z.array(FiledSchema) }) },
+      headers: IdempotencyHeaders, querystring: FilingQuerySchema, body: BatchSchema, response: { 200: z.strictObject({ data: z.array(FiledOneSchema) }) },
     },
-  }, async (request) => {
+  }, (request, reply) => once(request, reply, async () => {
     const data = []
     for (const [index, { key, ...given }] of request.body.data.entries()) {
-      data.push({ key: key ?? null, ...answered(await filed(request, index, key, given), request, 201) })
+      data.push({ key: key ?? null, ...answered(await filed(request, index, key, given, request.query.duplicates ?? 'staff'), request, 201) })
     }
     return { data }
-  })
+  }))
 
-  function filed(request: FastifyRequest, index: number, key: string | undefined, given: object): Promise<Outcome> {
+  /** Each is once by itself; under an Idempotency-Key the whole is, too, and answered byte for byte, unless something of it may come out better next time. */
+  function once<T extends { data: { status: number; problem?: { code: string } | undefined }[] }>(request: FastifyRequest, reply: FastifyReply, run: () => Promise<T>): Promise<T> {
+    if (typeof request.headers['idempotency-key'] !== 'string') return run()
+    return answerOnce({ db, keyring }, request, reply, onceEach, async () => {
+      const answer = await run()
+      return { answer, passing: answer.data.some(({ status, problem }) => status >= 500 || problem?.code === 'idempotency-in-flight') }
+    }) as never
+  }
+
+  function filed(request: FastifyRequest, index: number, key: string | undefined, given: object, duplicates: Proposal): Promise<Outcome> {
     const { actor } = request
     const header = request.headers['idempotency-key']
     const parsed = BODIES.file.safeParse(given)
     if (!parsed.success) return Promise.resolve({ ref: String(index), error: new InputRefused(BODIES.file, given, 'body') })
     const once = key !== undefined ? `batch/${key}` : typeof header === 'string' ? `${header}/${index}` : undefined
-    return outcomeOf(String(index), () => (once === undefined ? file(db, parsed.data, actor, { keyring })
-      : keyed(db, keyring, actor, once, ['file', JSON.stringify(given)], (keep) => file(db, parsed.data, actor, { keep, keyring }))))
+    return outcomeOf(String(index), () => (once === undefined ? file(db, parsed.data, actor, { keyring, duplicates })
+      : keyed(db, keyring, actor, once, ['file', JSON.stringify(given)], (keep) => file(db, parsed.data, actor, { keep, keyring, duplicates }))))
   }
 
   for (const verb of TRANSITIONS) mountVerb(verb)
@@ -86,7 +101,7 @@ export const bulkRoutes = ({ db, keyring }: { db: Db; keyring: Keyring }): Fasti
     }).meta({ id: `Bulk${pascal(verb)}Body`, description: `ids 与 filter 须且只须给一个；其余字段同 POST /v1/requests/{id}/${verb}`, examples: [{ ids: [number], ...example }] })
     app.post(`/v1/bulk/${verb}`, {
       handlerTimeout: PATIENCE_MS,
-      config: { audience: 'staff', scope: 'requests:write', problems: ['too-many', 'not-found'] },
+      config: { audience: 'staff', problems: ['too-many', 'not-found', ...KEYED] },
       schema: {
         tags: ['点单'], summary: `批量${verbOf(verb).zh}`, operationId: `bulk${pascal(verb)}`,
         description: `按先后逐件办理，每件各有结果，互不影响。给 filter 的在后台进行，回答 202。带 Idempotency-Key 重发时，已办成的不会再办。`,
@@ -98,14 +113,20 @@ export const bulkRoutes = ({ db, keyring }: { db: Db; keyring: Keyring }): Fasti
       const schema: z.ZodType<object> = BODIES[verb]
       const parsed = schema.safeParse(given)
       if (!parsed.success) throw new InputRefused(schema, given, 'body')
-      if (ids === undefined) {
-        const operation = await startBulk(db, keyring, verb, filter!, given, request.actor)
-        return reply.code(202).header('location', `/v1/operations/${operation}`).send({ operation })
-      }
       const key = request.headers['idempotency-key']
-      const outcomes = typeof key === 'string'
-        ? await actOnEach(db, keyring, verb, ids, parsed.data as never, request.actor, key, versions) : await actOnMany(db, verb, ids, parsed.data as never, request.actor, versions)
-      return { data: outcomes.map((one) => ({ ref: one.ref, ...answered(one, request, 200) })) }
+      if (ids === undefined) {
+        const start = async () => {
+          const operation = await startBulk(db, keyring, verb, filter!, given, request.actor)
+          reply.code(202).header('location', `/v1/operations/${operation}`)
+          return { operation }
+        }
+        return typeof key === 'string' ? await answerOnce({ db, keyring }, request, reply, onceWhole, async () => ({ answer: await start() })) as never : start()
+      }
+      return once(request, reply, async () => {
+        const outcomes = typeof key === 'string'
+          ? await actOnEach(db, keyring, verb, ids, parsed.data as never, request.actor, key, versions) : await actOnMany(db, verb, ids, parsed.data as never, request.actor, versions)
+        return { data: outcomes.map((one) => ({ ref: one.ref, ...answered(one, request, 200) })) }
+      })
     })
   }
 }

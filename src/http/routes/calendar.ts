@@ -3,7 +3,7 @@ import type { FastifyRequest } from 'fastify'
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod'
 import { z } from 'zod'
 import { code, day, flagQuery, instant, text, uuid } from '../../domain/atoms.ts'
-import { COLUMNS, noticeSchema, TYPES } from '../../domain/calendar-notice.ts'
+import { COLUMNS, noticeSchema, shippedNotice, TYPES } from '../../domain/calendar-notice.ts'
 import { hoursSchema, weekSchema } from '../../domain/calendar.ts'
 import { limitSchema } from '../../domain/limit.ts'
 import { Problem } from '../../domain/problems.ts'
@@ -72,7 +72,8 @@ const NoticeSchema = noticeSchema
   .extend({ node: node.optional(), dryRun: z.boolean().optional(), recompute })
   .meta({
     id: 'Notice', description: '国务院办公厅关于某年部分节假日安排的通知，格式同 holiday-cn 的 <年份>.json，可原样发送',
-    examples: [{ year: 2027, days: [{ name: '元旦', date: '2027-01-01', isOffDay: true }] }],
+    // Whole, for a notice is taken whole or not at all; and of a year that is known, so that trying it changes nothing.
+    examples: [{ ...shippedNotice(2026), dryRun: true }],
   })
 
 const ImportedSchema = z
@@ -106,7 +107,7 @@ export const calendarRoutes = (deps: Deps): FastifyPluginAsyncZod => async (app)
   app.addContentTypeParser([XLSX, ...OTHER_EXCEL], { parseAs: 'buffer', bodyLimit: MOST_BYTES }, (_request, bytes, done) => done(null, bytes))
 
   app.get('/v1/calendar/days', {
-    config: { audience: 'staff', scope: null, problems: ['not-found'] },
+    config: { audience: 'staff', problems: ['not-found'] },
     schema: {
       tags: ['日历'], summary: '工作日历', operationId: 'listCalendarDays', description: '逐日：是否上班、节日名称、工作时段。含国务院放假安排和调休上班；一次至多 400 天。',
       querystring: z.strictObject({ from: day.meta({ examples: ['2026-10-01'] }), to: day.describe('含当天').meta({ examples: ['2026-10-10'] }), node: node.optional() }),
@@ -115,7 +116,7 @@ export const calendarRoutes = (deps: Deps): FastifyPluginAsyncZod => async (app)
   }, ({ query }) => readDays(db, query))
 
   app.get('/v1/calendar/due', {
-    config: { audience: 'staff', scope: null, problems: ['not-found'] },
+    config: { audience: 'staff', problems: ['not-found'] },
     schema: {
       tags: ['日历'], summary: '推算到期时间', operationId: 'getDue',
       description: '`5wd` 从次日起数工作日，末日下班时到期；`7d` 自然日，遇不上班顺延到下一个工作日下班；`8wh`、`480wm` 只数工作时间；`24h`、`30m` 不论是否上班。例：2026-09-30 10:00 起 5wd 到 2026-10-13 18:00。',
@@ -129,7 +130,7 @@ export const calendarRoutes = (deps: Deps): FastifyPluginAsyncZod => async (app)
   }, async ({ query }) => readDue(db, { ...query, from: query.from ?? await now(db) }))
 
   app.get('/v1/calendar/years', {
-    config: { audience: 'staff', scope: null, problems: ['not-found'] },
+    config: { audience: 'staff', problems: ['not-found'] },
     schema: {
       tags: ['日历'], summary: '已公布的年份', operationId: 'listCalendarYears', description: '放假安排已知的年份。跨入其他年份的时限是暂定的（provisional），公布后重算。',
       querystring: z.strictObject({ node: node.optional() }), response: { 200: z.strictObject({ node: PlaceSchema, data: z.array(YearSchema) }) },
@@ -137,12 +138,12 @@ export const calendarRoutes = (deps: Deps): FastifyPluginAsyncZod => async (app)
   }, ({ query }) => readYears(db, query.node))
 
   app.get('/v1/calendar/hours', {
-    config: { audience: 'staff', scope: null, problems: ['not-found'] },
+    config: { audience: 'staff', problems: ['not-found'] },
     schema: { tags: ['日历'], summary: '每周工作时间', operationId: 'getCalendarHours', querystring: z.strictObject({ node: node.optional() }), response: { 200: HoursSchema } },
   }, ({ query }) => readHours(db, query.node))
 
   app.put('/v1/calendar/hours', {
-    config: { audience: 'staff', scope: 'directory:write', problems: ['node-unknown'] },
+    config: { audience: 'staff', problems: ['node-unknown'] },
     schema: {
       tags: ['日历'], summary: '规定每周工作时间', operationId: 'putCalendarHours',
       description: '用于本节点及以下没有另行规定的节点，可分几段（午休）。需要对节点有管理权限（administer）。重算的时限不会早于下一个工作日结束。', body: NewHoursSchema, response: { 200: SetHoursSchema },
@@ -150,7 +151,7 @@ export const calendarRoutes = (deps: Deps): FastifyPluginAsyncZod => async (app)
   }, ({ body, actor }) => setHours(db, body, actor))
 
   app.put('/v1/calendar/days/:date', {
-    config: { audience: 'staff', scope: 'directory:write', problems: ['node-unknown'] },
+    config: { audience: 'staff', problems: ['node-unknown'] },
     schema: {
       tags: ['日历'], summary: '规定某一天', operationId: 'putCalendarDay', description: '本节点及以下的特殊日：停办、值班或另定时段。先于国务院的安排。需要管理权限（administer）。',
       params: z.strictObject({ date: day }), body: NewDaySchema, response: { 200: SetDaySchema },
@@ -158,14 +159,14 @@ export const calendarRoutes = (deps: Deps): FastifyPluginAsyncZod => async (app)
   }, ({ params, body, actor }) => setDay(db, { ...body, ...params }, actor))
 
   app.get('/v1/calendar/template.xlsx', {
-    config: { audience: 'staff', scope: null },
+    config: { audience: 'staff' },
     schema: {
       tags: ['日历'], summary: '下载放假安排的 Excel 模板', operationId: 'getCalendarTemplate', description: `列：${Object.values(COLUMNS).join('、')}。`, produces: [XLSX], response: { 200: file },
     },
   }, async (_request, reply) => reply.type(XLSX).header('content-disposition', 'attachment; filename="calendar-template.xlsx"').send(await template(deps)))
 
   app.post('/v1/calendar/import', {
-    config: { audience: 'staff', scope: 'directory:write', problems: ['node-unknown', 'file-type-unsupported', 'file-unreadable'] },
+    config: { audience: 'staff', problems: ['node-unknown', 'file-type-unsupported', 'file-unreadable'] },
     schema: {
       tags: ['日历'], summary: '导入放假安排', operationId: 'importCalendar',
       description: `国务院的年度放假通知：JSON（holiday-cn 格式）或 Excel（列 ${COLUMNS.date}、${COLUMNS.name}、${COLUMNS.isOffDay}；${COLUMNS.isOffDay}为${TYPES.off}或${TYPES.work}，一天一行，${COLUMNS.date}写 2027-01-01 或用日期格式；模板见 /v1/calendar/template.xlsx）。`

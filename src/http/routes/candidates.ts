@@ -24,7 +24,7 @@ const CandidateSchema = z
 /** 人选: whom to dispatch a request to, and why. */
 export const candidateRoutes = ({ db, keyring }: { db: Db; keyring: Keyring }): FastifyPluginAsyncZod => async (app) => {
   app.get('/v1/requests/:id/candidates', {
-    config: { audience: 'staff', scope: 'requests:read', problems: ['request-not-found'] },
+    config: { audience: 'staff', problems: ['request-not-found'] },
     schema: {
       tags: ['技能'], summary: '派单人选', operationId: 'listCandidates',
       description: '按已核验的技能、与点单地点的远近、手上的件数和以往退单排序，并说明理由。只列可以派单的人员和组织；须有派单权限（dispatch）。',

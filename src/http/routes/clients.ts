@@ -62,13 +62,12 @@ const WithKeySchema = KeySchema
 
 const params = z.strictObject({ id: z.union([uuid, code]).describe('应用 id 或 clientId').meta({ examples: ['street-mini-program'] }) })
 const keyParams = params.extend({ key: uuid.describe('API Key 的 id') })
-const config = (...problems: NonNullable<FastifyContextConfig['problems']>): FastifyContextConfig => ({ scope: 'directory:write', problems: ['not-found', ...problems] })
+const config = (...problems: NonNullable<FastifyContextConfig['problems']>): FastifyContextConfig => ({ problems: ['not-found', ...problems] })
 const tags = ['应用']
 
 /** 应用: third-party apps, their secrets and keys. For administrators of the whole tenant, in person. */
 export const clientRoutes = ({ db, keyring }: { db: Db; keyring: Keyring }): FastifyPluginAsyncZod => async (app) => {
   app.post('/v1/clients', {
-    config: { scope: 'directory:write' },
     schema: {
       tags, summary: '登记应用', operationId: 'createClient', description: '须由整个租户的管理员本人办理；密钥只显示这一次。',
       body: z.strictObject({ clientId: code.describe('租户内唯一'), name: text({ max: 60 }), scopes: scopes.describe(scopeWords), ...edges,
@@ -83,7 +82,7 @@ export const clientRoutes = ({ db, keyring }: { db: Db; keyring: Keyring }): Fas
   })
 
   app.get('/v1/clients', {
-    config: { scope: 'directory:read', problems: ['cursor-unusable'] },
+    config: { problems: ['cursor-unusable'] },
     schema: {
       tags, summary: '应用列表', operationId: 'listClients', description: '也包括已吊销的，新的在前。',
       querystring: z.strictObject({ limit, cursor: cursor.optional() }), response: { 200: z.strictObject({ data: z.array(ClientSchema), page: PageSchema }) },
@@ -91,7 +90,7 @@ export const clientRoutes = ({ db, keyring }: { db: Db; keyring: Keyring }): Fas
   }, ({ query, actor }) => listClients(db, query, actor))
 
   app.get('/v1/clients/:id', {
-    config: { scope: 'directory:read', problems: ['not-found'] }, schema: { tags, summary: '查看应用', operationId: 'getClient', params, response: { 200: ClientSchema } },
+    config: { problems: ['not-found'] }, schema: { tags, summary: '查看应用', operationId: 'getClient', params, response: { 200: ClientSchema } },
   }, (request) => readClient(db, request.params.id, request.actor))
 
   app.post('/v1/clients/:id', {
@@ -130,7 +129,7 @@ export const clientRoutes = ({ db, keyring }: { db: Db; keyring: Keyring }): Fas
   }, async (request, reply) => reply.code(201).send(await createKey(db, request.params.id, request.body, request.actor)))
 
   app.get('/v1/clients/:id/keys', {
-    config: { scope: 'directory:read', problems: ['not-found'] },
+    config: { problems: ['not-found'] },
     schema: { tags, summary: 'API Key 列表', operationId: 'listApiKeys', params, response: { 200: z.strictObject({ data: z.array(KeySchema) }) } },
   }, async (request) => ({ data: await listKeys(db, request.params.id, request.actor) }))
 

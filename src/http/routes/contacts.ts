@@ -91,9 +91,9 @@ export const contactRoutes = ({ db, keyring }: { db: Db; keyring: Keyring }): Fa
       response: { 200: z.string().describe('网页') },
     },
   }, async (request, reply) => {
-    const { size, tenant } = request.query
+    const { size, tenant, card = '' } = request.query
     const found = await open(request, tenant, (viewer, origin) => board(db, keyring, request.params.id, viewer, origin))
-    return unkept(reply).header('content-security-policy', pagePolicy(size)).type('text/html; charset=utf-8').serializer(String).send(contactPage(found, size))
+    return unkept(reply).header('content-security-policy', pagePolicy(size)).type('text/html; charset=utf-8').serializer(String).send(contactPage(found, size, card !== ''))
   })
 
   app.get('/v1/me/contact-cards', {

@@ -67,7 +67,7 @@ const tags = ['职责']
 /** 职责: who holds what where. An administrator gives duties at his node and below, and nowhere else. */
 export const dutyRoutes = ({ db, keyring }: { db: Db; keyring: Keyring }): FastifyPluginAsyncZod => async (app) => {
   app.get('/v1/roles', {
-    config: { audience: 'staff', scope: 'directory:read' },
+    config: { audience: 'staff' },
     schema: { tags, summary: '职责类型', operationId: 'listRoles', description: '本租户的全部职责类型和它们授予的权限。', response: { 200: z.strictObject({ data: z.array(RoleSchema) }) } },
   }, async () => ({ data: await listRoles(db) }))
 
@@ -87,7 +87,7 @@ export const dutyRoutes = ({ db, keyring }: { db: Db; keyring: Keyring }): Fasti
   })
 
   app.post('/v1/duties', {
-    config: { scope: 'directory:write', problems: ['node-unknown', 'organisation-unknown', 'role-unknown', 'person-unknown', 'duty-held', 'admins-separate'] },
+    config: { problems: ['node-unknown', 'organisation-unknown', 'role-unknown', 'person-unknown', 'duty-held', 'admins-separate'] },
     schema: {
       tags, summary: '授予职责', operationId: 'createDuty', description: '须对该节点（或组织所在节点）有管理权限：只能授予本节点及以下的职责，不能授予上级和旁系的。',
       body: NewDutySchema, response: { 201: DutySchema },
@@ -99,7 +99,7 @@ export const dutyRoutes = ({ db, keyring }: { db: Db; keyring: Keyring }): Fasti
   })
 
   app.get('/v1/duties', {
-    config: { audience: 'staff', scope: 'directory:read', problems: ['not-found', 'cursor-unusable'] },
+    config: { audience: 'staff', problems: ['not-found', 'cursor-unusable'] },
     schema: {
       tags, summary: '职责列表', operationId: 'listDuties', description: '现任的和将任的，新的在前。工作人员看到辖区内的，其他人看到自己的。',
       querystring: z.strictObject({
@@ -116,12 +116,12 @@ export const dutyRoutes = ({ db, keyring }: { db: Db; keyring: Keyring }): Fasti
   }, ({ query, actor }) => listDuties(db, keyring, query, actor))
 
   app.get('/v1/duties/:id', {
-    config: { audience: 'staff', scope: 'directory:read', problems: ['not-found'] },
+    config: { audience: 'staff', problems: ['not-found'] },
     schema: { tags, summary: '查看职责', operationId: 'getDuty', params, response: { 200: DutySchema } },
   }, (request) => readDuty(db, keyring, request.params.id, request.actor))
 
   app.post('/v1/duties/:id/end', {
-    config: { scope: 'directory:write', problems: ['not-found'] },
+    config: { problems: ['not-found'] },
     schema: {
       tags, summary: '卸任', operationId: 'endDuty', description: '缺省即时生效；在本进程立即生效，在其他进程两秒内生效。', params,
       body: z.strictObject({ at: instant.optional().describe('何时卸任，不能早于现在') }).meta({ id: 'EndDutyBody', examples: [{ at: '2026-12-31T16:00:00Z' }] }).nullish(),
@@ -130,12 +130,12 @@ export const dutyRoutes = ({ db, keyring }: { db: Db; keyring: Keyring }): Fasti
   }, (request) => endDuty(db, keyring, request.params.id, request.body?.at, request.actor))
 
   app.post('/v1/duties/:id/stand-in', {
-    config: { scope: 'directory:write', problems: ['not-found', 'duty-ended', 'person-unknown', 'admins-separate'] },
+    config: { problems: ['not-found', 'duty-ended', 'person-unknown', 'admins-separate'] },
     schema: { tags, summary: '安排替班', operationId: 'setStandIn', description: '替班期间由替班人行使职责、接收提醒，原任职人仍可办理。', params, body: StandInSchema, response: { 200: DutySchema } },
   }, (request) => setStandIn(db, keyring, request.params.id, request.body, request.actor))
 
   app.post('/v1/duties/:id/stand-in/end', {
-    config: { scope: 'directory:write', problems: ['not-found', 'duty-ended'] },
+    config: { problems: ['not-found', 'duty-ended'] },
     schema: { tags, summary: '结束替班', operationId: 'endStandIn', params, response: { 200: DutySchema } },
   }, (request) => setStandIn(db, keyring, request.params.id, null, request.actor))
 }

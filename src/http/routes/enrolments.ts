@@ -10,7 +10,9 @@ import { listEnrolments, readEnrolment } from '../../service/affiliations.ts'
 import type { Db } from '../../service/db.ts'
 import { endEnrolment, enrol, rejectEnrolment, verifyEnrolment } from '../../service/enrolments.ts'
 import type { Keyring } from '../../service/keyring.ts'
+import { revealApplicant } from '../../service/reveals.ts'
 import { PageSchema } from '../request-schema.ts'
+import { RevealedSchema, RevealSchema } from '../reveal-schema.ts'
 
 const ref = z.union([uuid, code])
 const EXAMPLE_ID = '0195f2a0-7c1e-7abc-8def-0123456789ab'
@@ -36,14 +38,14 @@ const EnrolmentSchema = z
   .meta({ id: 'Enrolment', description: '报到：经核实即为归属' })
 
 const DetailSchema = EnrolmentSchema
-  .extend({ applicant: z.strictObject({ name: z.string().nullable(), phone: z.string().nullable() }).nullable().describe('报到人的全名和电话：只给有权核实的人，只在待核实期间') })
+  .extend({ applicant: z.strictObject({ name: z.string().nullable(), phone: z.string().nullable() }).nullable().describe('报到人脱敏的姓名和电话：只给有权核实的人，只在待核实期间；明文用 reveal 查看') })
   .meta({
     id: 'EnrolmentDetail', description: '报到',
     examples: [{
       id: EXAMPLE_ID, kind: 'party_member', tie: 'residence', organisation: { id: EXAMPLE_ID, code: 'YQHF-DZB', name: '银雀华府小区党支部', kind: 'branch', uscc: null },
       person: { id: EXAMPLE_ID, login: null, name: '郑**' }, state: 'pending', reason: null, decidedBy: null,
       appliedAt: '2026-11-21T01:00:00.000Z', verifiedAt: null, rejectedAt: null, endedAt: null,
-      applicant: { name: '郑示例', phone: '13800138000' },
+      applicant: { name: '郑**', phone: '138****8000' },
     }],
   })
 
@@ -68,7 +70,7 @@ const tags = ['报到']
 /** 报到: people apply, the branch verifies; only who is verified claims. */
 export const enrolmentRoutes = ({ db, keyring }: { db: Db; keyring: Keyring }): FastifyPluginAsyncZod => async (app) => {
   app.post('/v1/enrolments', {
-    config: { scope: 'directory:write', problems: ['organisation-unknown', 'node-unknown', 'already-enrolled', 'limit-reached'] },
+    config: { problems: ['organisation-unknown', 'node-unknown', 'already-enrolled', 'limit-reached'] },
     schema: { tags, summary: '报到', operationId: 'createEnrolment', description: '由本人提出，由该组织核实；核实以后才能认领心愿。', body: NewEnrolmentSchema, response: { 201: DetailSchema } },
   }, async ({ body, actor }, reply) => {
     const enrolment = await enrol(db, keyring, body, actor)
@@ -77,7 +79,7 @@ export const enrolmentRoutes = ({ db, keyring }: { db: Db; keyring: Keyring }): 
   })
 
   app.get('/v1/enrolments', {
-    config: { audience: 'staff', scope: 'directory:read', problems: ['not-found', 'cursor-unusable'] },
+    config: { audience: 'staff', problems: ['not-found', 'cursor-unusable'] },
     schema: {
       tags, summary: '报到列表', operationId: 'listEnrolments', description: '新的在前：自己的，以及有权核实的（该组织所在节点的 administer 或 dispatch）。',
       querystring: z.strictObject({
@@ -94,12 +96,17 @@ export const enrolmentRoutes = ({ db, keyring }: { db: Db; keyring: Keyring }): 
   }, ({ query, actor }) => listEnrolments(db, keyring, query, actor))
 
   app.get('/v1/enrolments/:id', {
-    config: { audience: 'staff', scope: 'directory:read', problems: ['not-found'] },
+    config: { audience: 'staff', problems: ['not-found'] },
     schema: { tags, summary: '查看报到', operationId: 'getEnrolment', params, response: { 200: DetailSchema } },
   }, (request) => readEnrolment(db, keyring, request.params.id, request.actor))
 
+  app.post('/v1/enrolments/:id/reveal', {
+    config: { audience: 'staff', problems: ['not-found', 'own-ask', 'enrolment-decided', 'person-erased', 'rate-limited'], keyed: false },
+    schema: { tags, summary: '查看报到人明文', operationId: 'revealEnrolment', description: '有权核实的人，待核实期间。每次查看都有记录，每人每天有上限。', params, body: RevealSchema, response: { 200: RevealedSchema } },
+  }, (request) => revealApplicant(db, keyring, request.params.id, request.body, request.actor))
+
   app.post('/v1/enrolments/:id/verify', {
-    config: { audience: 'staff', scope: 'directory:write', problems: ['not-found', 'own-ask', 'enrolment-decided'] },
+    config: { audience: 'staff', problems: ['not-found', 'own-ask', 'enrolment-decided'] },
     schema: {
       tags, summary: '核实报到', operationId: 'verifyEnrolment', description: '由该组织所在节点有 administer 或 dispatch 权限的人核实；不能核实自己的。',
       params, response: { 200: DetailSchema },
@@ -107,7 +114,7 @@ export const enrolmentRoutes = ({ db, keyring }: { db: Db; keyring: Keyring }): 
   }, (request) => verifyEnrolment(db, keyring, request.params.id, request.actor))
 
   app.post('/v1/enrolments/:id/reject', {
-    config: { audience: 'staff', scope: 'directory:write', problems: ['not-found', 'own-ask', 'enrolment-decided'] },
+    config: { audience: 'staff', problems: ['not-found', 'own-ask', 'enrolment-decided'] },
     schema: {
       tags, summary: '不予通过', operationId: 'rejectEnrolment', params,
       body: z.strictObject({
@@ -118,7 +125,7 @@ export const enrolmentRoutes = ({ db, keyring }: { db: Db; keyring: Keyring }): 
   }, (request) => rejectEnrolment(db, keyring, request.params.id, request.body.reason, request.actor))
 
   app.post('/v1/enrolments/:id/end', {
-    config: { audience: 'staff', scope: 'directory:write', problems: ['not-found', 'enrolment-decided'] },
+    config: { audience: 'staff', problems: ['not-found', 'enrolment-decided'] },
     schema: {
       tags, summary: '结束归属', operationId: 'endEnrolment', description: '由该组织结束，或由本人退出、撤回。', params,
       body: z.strictObject({ reason: z.enum(END_REASONS).optional().describe('moved 迁出，left 退出，disqualified 取消资格，other 其他') })

@@ -29,7 +29,7 @@ export const EventSchema = z
 
 export const eventRoutes = ({ db }: { db: Db }): FastifyPluginAsyncZod => async (app) => {
   app.get('/v1/events', {
-    config: { scope: 'events:read', problems: ['not-found', 'cursor-unusable'] },
+    config: { problems: ['not-found', 'cursor-unusable'] },
     schema: {
       tags: ['事件'], summary: '事件流', operationId: 'listEvents',
       description: '完整、有序、可从头读取的事件流。每页都有 `nextCursor`，最后一页也有：存下来，下次从那里继续。`after=latest` 从现在开始。一页只查看有限的事件：按 `types` 或 `node` 筛选时，可能一件也没有而 `hasMore` 为 true，照样用 `nextCursor` 继续读。',

@@ -25,12 +25,12 @@ const columnsInWords = IMPORT_KINDS.map((one) => `${KIND_NAMES[one]}：${IMPORT_
 /** For the document alone: the file never becomes a body. */
 const UploadSchema = z.any().meta({
   type: 'object', required: ['file'],
-  properties: { file: { type: 'string', format: 'binary', contentMediaType: 'application/octet-stream', description: '一个文件：Excel 工作簿（.xlsx），或 CSV（UTF-8 或 GBK）；至多 10 MB、10000 行' } },
+  properties: { file: { type: 'string', format: 'binary', contentMediaType: 'application/octet-stream', description: '一个文件：Excel 工作簿（.xlsx），或 CSV（UTF-8、UTF-16、GBK 或 GB18030）；至多 10 MB、10000 行' } },
 })
 
 const ImportSchema = z
   .strictObject({
-    imported: z.int().describe('已导入的行数'),
+    imported: z.int().describe('已导入的行数，原先已有的一并计入'),
     refused: z.int().describe('有错的行数'),
     data: z.array(z.strictObject({
       row: z.int().describe('第几行，与 Excel 中相同'), column: z.string().nullable().describe('第几列，如 C；与整行有关的为 null'), heading: z.string().nullable().describe('列名'),
@@ -73,7 +73,7 @@ export const importRoutes = (deps: Deps): FastifyPluginAsyncZod => async (app) =
     config: { audience: 'staff', problems: ['file-type-unsupported', 'file-unreadable'] },
     schema: {
       tags, summary: '导入 Excel 或 CSV', operationId: 'createImport', consumes: ['multipart/form-data'],
-      description: '不是表格、缺少列、有合并单元格的当即拒绝；其余在后台进行，见 GET /v1/operations/{id}（进度）和 GET /v1/imports/{id}（每个错误：第N行 X列）。dry-run 只检查，all 全部导入或一行也不导入，good 只导入没有错的行。逐行按本人的权限，与逐件办理的规则相同；中断后自动继续，不会重复。填写工号的人员开设账号，一次性密码另由“重置密码”给出。',
+      description: '不是表格、缺少列、有合并单元格的当即拒绝；其余在后台进行，见 GET /v1/operations/{id}（进度）和 GET /v1/imports/{id}（每个错误：第N行 X列）。dry-run 只检查，all 全部导入或一行也不导入，good 只导入没有错的行。认得常用的表头（手机、手机号、联系电话……）、表头上方的标题行、各种写法的日期（2026/11/21、2026年11月21日、日期序号）和全角数字；被 Excel 改成日期或科学计数法的号码逐格指出。逐行按本人的权限，与逐件办理的规则相同；中断后自动继续，不会重复；改正后整张表再次导入，已有的人员、住户、走访和信件保持原样。填写工号的人员开设账号，一次性密码另由“重置密码”给出。',
       querystring: z.strictObject({ kind, mode: z.enum(IMPORT_MODES).default('dry-run').describe('dry-run 只检查（缺省），all 全部或全不，good 只导入没有错的行') }),
       body: UploadSchema, response: { 202: z.strictObject({ operation: uuid.describe('见 GET /v1/operations/{id}') }) },
     },

@@ -58,7 +58,7 @@ const NewItemSchema = z.strictObject({
 /** 服务菜单: what can be ordered. */
 export const itemRoutes = ({ db }: { db: Db }): FastifyPluginAsyncZod => async (app) => {
   app.get('/v1/items', {
-    config: { audience: 'staff', scope: 'directory:read', problems: ['cursor-unusable'] },
+    config: { audience: 'staff', problems: ['cursor-unusable'] },
     schema: {
       tags: ['服务菜单'], summary: '服务菜单', operationId: 'listItems', description: '现行版本，按代码排序。',
       querystring: z.strictObject({
@@ -73,7 +73,7 @@ export const itemRoutes = ({ db }: { db: Db }): FastifyPluginAsyncZod => async (
   }, ({ query }) => listItems(db, query))
 
   app.get('/v1/items/:code', {
-    config: { audience: 'staff', scope: 'directory:read', problems: ['not-found'] },
+    config: { audience: 'staff', problems: ['not-found'] },
     schema: {
       tags: ['服务菜单'], summary: '查看服务项目', operationId: 'getItem', description: '现行版本，连同表单。',
       params: z.strictObject({ code: code.meta({ examples: ['corridor-light'] }) }), response: { 200: ItemSchema },
@@ -84,7 +84,6 @@ export const itemRoutes = ({ db }: { db: Db }): FastifyPluginAsyncZod => async (
   })
 
   app.post('/v1/items', {
-    config: { scope: 'directory:write' },
     schema: {
       tags: ['服务菜单'], summary: '发布服务项目', operationId: 'createItem', description: '新的服务项目，或已有项目的新版本；已点的单保持点单时的版本。需要对整个租户有管理权限。',
       body: NewItemSchema, response: { 201: ItemSchema },

@@ -35,7 +35,7 @@ interface Deps {
 
 export const meRoutes = ({ db, keyring }: Deps): FastifyPluginAsyncZod => async (app) => {
   app.get('/v1/me', {
-    config: { scope: null, audience: 'staff' as const, oncePassword: true },
+    config: { audience: 'staff' as const, oncePassword: true },
     schema: { tags: ['我的'], operationId: 'getMe', summary: '查看我是谁、有哪些职责', response: { 200: Me } },
   }, async ({ caller }) => me(db, keyring, caller))
 }

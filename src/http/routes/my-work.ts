@@ -19,7 +19,7 @@ const QueuesSchema = z.strictObject({
 /** 我的待办: what waits for the one who asks. */
 export const myWorkRoutes = ({ db }: { db: Db }): FastifyPluginAsyncZod => async (app) => {
   app.get('/v1/me/assignments', {
-    config: { audience: 'staff', scope: 'requests:read', problems: ['cursor-unusable'] },
+    config: { audience: 'staff', problems: ['cursor-unusable'] },
     schema: {
       tags: ['我的'], summary: '派给我的点单', operationId: 'listMyAssignments', description: '我本人或我所在组织正在承办、协办的，新的在前。',
       querystring: z.strictObject({ state: listQuery(StateSchema).optional().describe('状态，多个用逗号分隔'), limit, cursor: cursor.optional() }),
@@ -28,7 +28,7 @@ export const myWorkRoutes = ({ db }: { db: Db }): FastifyPluginAsyncZod => async
   }, ({ query, actor }) => (actor.kind === 'person' ? list(db, { ...query, mine: ['assigned', 'organisation'] }, actor) : { data: [], page: { nextCursor: null, hasMore: false } }))
 
   app.get('/v1/me/queues', {
-    config: { audience: 'staff', scope: 'requests:read' },
+    config: { audience: 'staff' },
     schema: {
       tags: ['我的'], summary: '我的待办', operationId: 'listMyQueues',
       description: '一次回答每一类有几件。每一步归最近的在岗人：本节点没有的归上级，有人替班的归替班的人。', response: { 200: QueuesSchema },
@@ -39,7 +39,7 @@ export const myWorkRoutes = ({ db }: { db: Db }): FastifyPluginAsyncZod => async
   })
 
   app.get('/v1/me/queues/:queue', {
-    config: { audience: 'staff', scope: 'requests:read', problems: ['cursor-unusable'] },
+    config: { audience: 'staff', problems: ['cursor-unusable'] },
     schema: {
       tags: ['我的'], summary: '一类待办', operationId: 'listMyQueue', description: '新的在前。',
       params: z.strictObject({ queue: QueueName }), querystring: z.strictObject({ limit, cursor: cursor.optional() }), response: { 200: PageOfRequests },
@@ -47,7 +47,7 @@ export const myWorkRoutes = ({ db }: { db: Db }): FastifyPluginAsyncZod => async
   }, ({ params, query, actor }) => listQueue(db, params.queue, query, actor))
 
   app.get('/v1/me/digest', {
-    config: { audience: 'staff', scope: 'requests:read' },
+    config: { audience: 'staff' },
     schema: {
       tags: ['我的'], summary: '今日待办文字', operationId: 'getMyDigest', description: '可直接粘贴到微信群的文字：单号、服务、地点、到期时间，不含个人信息。',
       produces: ['text/plain'], response: { 200: z.string().describe('纯文本') },

@@ -47,7 +47,7 @@ const NewNodeSchema = z
 /** 网格: the tree of places. */
 export const nodeRoutes = ({ db }: { db: Db }): FastifyPluginAsyncZod => async (app) => {
   app.get('/v1/nodes', {
-    config: { audience: 'staff', scope: 'directory:read', problems: ['not-found', 'cursor-unusable'] },
+    config: { audience: 'staff', problems: ['not-found', 'cursor-unusable'] },
     schema: {
       tags: ['网格'], summary: '节点列表', operationId: 'listNodes', description: '在用的节点，按树的先后。条件可以同时使用。',
       querystring: z.strictObject({
@@ -63,7 +63,7 @@ export const nodeRoutes = ({ db }: { db: Db }): FastifyPluginAsyncZod => async (
   }, ({ query }) => listNodes(db, query))
 
   app.get('/v1/nodes/:id', {
-    config: { audience: 'staff', scope: 'directory:read', problems: ['not-found'] },
+    config: { audience: 'staff', problems: ['not-found'] },
     schema: {
       tags: ['网格'], summary: '查看节点', operationId: 'getNode', description: '停用的节点也能查到。',
       params: z.strictObject({ id: ref.describe('节点 id 或代码').meta({ examples: ['YQHF-03-1'] }) }),
@@ -72,7 +72,7 @@ export const nodeRoutes = ({ db }: { db: Db }): FastifyPluginAsyncZod => async (
   }, ({ params }) => readNode(db, params.id))
 
   app.post('/v1/nodes', {
-    config: { scope: 'directory:write', problems: ['node-unknown'] },
+    config: { problems: ['node-unknown'] },
     schema: {
       tags: ['网格'], summary: '新建节点', operationId: 'createNode', description: '需要对上级节点有管理权限（administer）。',
       body: NewNodeSchema, response: { 201: NodeSchema },
@@ -85,7 +85,7 @@ export const nodeRoutes = ({ db }: { db: Db }): FastifyPluginAsyncZod => async (
   })
 
   app.put('/v1/nodes/:id/point', {
-    config: { scope: 'directory:write', problems: ['not-found'] },
+    config: { problems: ['not-found'] },
     schema: {
       tags: ['网格'], summary: '标注坐标', operationId: 'putNodePoint', description: '需要对该节点有管理权限（administer）。',
       params: z.strictObject({ id: ref.describe('节点 id 或代码').meta({ examples: ['YQHF-03'] }) }), body: PointSchema, response: { 200: NodeSchema },

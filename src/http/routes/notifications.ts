@@ -49,7 +49,7 @@ function personOf(actor: Actor): string {
 
 export const notificationRoutes = ({ db }: { db: Db }): FastifyPluginAsyncZod => async (app) => {
   app.get('/v1/me/notifications', {
-    config: { audience: 'staff', scope: 'requests:read', problems: ['cursor-unusable'] },
+    config: { audience: 'staff', problems: ['cursor-unusable'] },
     schema: {
       tags: ['我的'], summary: '我的通知', operationId: 'listMyNotifications', description: '派单、到期提醒、升级督办等，最新的在前。不含个人信息，详情请打开点单。',
       querystring: z.strictObject({ unread: flagQuery.optional().describe('true：只看未读'), limit, cursor: cursor.optional() }),
@@ -62,14 +62,14 @@ export const notificationRoutes = ({ db }: { db: Db }): FastifyPluginAsyncZod =>
   })
 
   app.post('/v1/me/notifications/:id/read', {
-    config: { audience: 'staff', scope: 'requests:read', problems: ['not-found'] },
+    config: { audience: 'staff', problems: ['not-found'] },
     schema: {
       tags: ['我的'], summary: '标为已读', operationId: 'readMyNotification', params: z.strictObject({ id: uuid.describe('通知 id') }), response: { 200: UnreadSchema },
     },
   }, async ({ params, actor }) => ({ unread: await markRead(db, personOf(actor), params.id) }))
 
   app.post('/v1/me/notifications/read', {
-    config: { audience: 'staff', scope: 'requests:read', problems: ['not-found'] },
+    config: { audience: 'staff', problems: ['not-found'] },
     schema: {
       tags: ['我的'], summary: '全部标为已读', operationId: 'readMyNotifications', description: '把这一条和比它早的都标为已读；之后到的不受影响。',
       body: z.strictObject({ upTo: uuid.describe('通知 id，一般是看到的最新一条') }).meta({ id: 'ReadUpTo', examples: [{ upTo: '0195f2a0-7c1e-7abc-8def-0123456789ab' }] }), response: { 200: UnreadSchema },

@@ -3,29 +3,36 @@ import type { FastifyContextConfig, FastifyReply, FastifyRequest, FastifySchema 
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod'
 import { z } from 'zod'
 import { BODIES } from '../../domain/bodies.ts'
-import { attributesOf, type Status } from '../../domain/open311.ts'
+import { attributesOf, shortened, withMedia, type Status } from '../../domain/open311.ts'
 import { Problem, says } from '../../domain/problems.ts'
 import type { Db } from '../../service/db.ts'
 import { listItems, readItem, type ItemView } from '../../service/items.ts'
 import type { Keyring } from '../../service/keyring.ts'
-import { listOpen311, listUpdates, menuChangedAt, SPAN_DAYS, type Open311Query } from '../../service/open311.ts'
+import { listOpen311, listUpdates, menuChangedAt, type Open311Query } from '../../service/open311.ts'
+import { SPAN_DAYS } from '../../service/open311-query.ts'
 import { commentOpen311, fileOpen311 } from '../../service/open311-filing.ts'
 import { COUNTED_LATE, readKeys, requireApp, within } from '../open311/key.ts'
-import { refuse } from '../open311/refusal.ts'
+import { answerNowhere, refuse } from '../open311/refusal.ts'
 import * as shapes from '../open311/schemas.ts'
 import { apart, formatOf, MEDIA_TYPES, send } from '../open311/writing.ts'
 import { InputRefused } from '../validation.ts'
 
-const V2 = '/open311/v2'
+const HERE = '/open311'
+const V2 = `${HERE}/v2`
 const SERVICE_REQUESTS = { root: 'service_requests', each: 'request' }
 const UPDATES = { root: 'service_request_updates', each: 'request_update' }
 const DAY_MS = 86_400_000
 
 /** Open311 GeoReport v2 (wiki.open311.org/GeoReport_v2), with FixMyStreet's servicerequestupdates: read and write, in XML and JSON. */
 export const open311Routes = (deps: { db: Db; keyring: Keyring }): FastifyPluginAsyncZod => async (app) => {
+  await app.register(resources(deps), { prefix: HERE })
+}
+
+const resources = (deps: { db: Db; keyring: Keyring }): FastifyPluginAsyncZod => async (app) => {
   const { db } = deps
   await app.register(formbody)
   app.setErrorHandler((error, request, reply) => refuse(error, request, reply))
+  app.setNotFoundHandler(answerNowhere)
   readKeys(app, deps)
 
   type Handler = (request: FastifyRequest, reply: FastifyReply) => Promise<unknown>
@@ -33,13 +40,13 @@ export const open311Routes = (deps: { db: Db; keyring: Keyring }): FastifyPlugin
   const resource = (method: 'GET' | 'POST', path: string, config: FastifyContextConfig, schema: FastifySchema, handler: Handler): void => {
     for (const suffix of ['.json', '.xml', '']) {
       app.route({
-        method, url: `${V2}/${path}${suffix}`, handler, config: { public: true, ...config },
+        method, url: `/v2/${path}${suffix}`, handler, config: { public: true, ownRefusals: true, ...config },
         schema: { tags: ['Open311'], produces: MEDIA_TYPES, ...schema, ...(suffix !== '.json' && { hide: true, operationId: undefined as never }) },
       })
     }
   }
   const named = (path: string, schema: FastifySchema, handler: Handler): void => {
-    app.route({ method: 'GET', url: `${V2}/${path}/:id`, handler, config: { public: true }, schema: { tags: ['Open311'], produces: MEDIA_TYPES, params: z.strictObject({ id: NAME }), ...schema } })
+    app.route({ method: 'GET', url: `/v2/${path}/:id`, handler, config: { public: true, ownRefusals: true }, schema: { tags: ['Open311'], produces: MEDIA_TYPES, params: z.strictObject({ id: NAME }), ...schema } })
   }
 
   resource('GET', 'discovery', {}, {
@@ -96,10 +103,10 @@ export const open311Routes = (deps: { db: Db; keyring: Keyring }): FastifyPlugin
   }))
 
   resource('POST', 'requests', COUNTED_LATE, {
-    operationId: 'fileOpen311Request', summary: '点单（Open311）', consumes: ['application/x-www-form-urlencoded'], body: shapes.FilingBody, response: { 201: shapes.FiledSchema, ...shapes.POST_REFUSALS },
+    operationId: 'fileOpen311Request', summary: '点单（Open311）', consumes: ['application/x-www-form-urlencoded'], querystring: shapes.KeyQuery, body: shapes.FilingBody, response: { 201: shapes.FiledSchema, ...shapes.REFUSALS },
     description: `以 api_key 的应用的名义点单。地点写 address_id（节点代码）、lat 和 long（归最近的节点）或 address_string（归地址中提到的节点）。${BOTH}`,
   }, (request, reply) => {
-    const body = request.body as z.output<typeof shapes.FilingBody>
+    const body = bodyOf(request, shapes.FilingBody)
     return within(db, request, body.jurisdiction_id, 'requests:write', async (standing) => {
       const asks = requireApp(standing)
       const number = await fileOpen311(deps, filingOf(body), asks, readFiling)
@@ -117,13 +124,14 @@ export const open311Routes = (deps: { db: Db; keyring: Keyring }): FastifyPlugin
   })
 
   resource('POST', 'servicerequestupdates', COUNTED_LATE, {
-    operationId: 'postOpen311Update', summary: '补充进展', consumes: ['application/x-www-form-urlencoded'], body: shapes.CommentBody, response: { 201: shapes.CommentedSchema, ...shapes.POST_REFUSALS },
+    operationId: 'postOpen311Update', summary: '补充进展', consumes: ['application/x-www-form-urlencoded'], querystring: shapes.KeyQuery, body: shapes.CommentBody, response: { 201: shapes.CommentedSchema, ...shapes.REFUSALS },
     description: `应用对自己提交的点单的说明：退回补正的，即为补正；未办结而 CLOSED 的，撤单；已办结而 OPEN 的，重办；其余为催办（FixMyStreet 扩展）。${BOTH}`,
   }, (request, reply) => {
-    const { jurisdiction_id: jurisdiction, service_request_id: ref, update_id: id, update_id_ext: other, status, description } = request.body as z.output<typeof shapes.CommentBody>
+    const { jurisdiction_id: jurisdiction, service_request_id: ref, update_id: id, update_id_ext: other, status, description, media_url: media } = bodyOf(request, shapes.CommentBody)
     return within(db, request, jurisdiction, 'requests:write', async (standing) => {
       const asks = requireApp(standing)
-      const update = { request: required(ref, 'service_request_id'), id: required(id || other, 'update_id'), status: statusIn(status), ...(description && { words: readWords(description) }) }
+      const words = withMedia(given(description), addressesIn(media), LONGEST_WORDS)
+      const update = { request: required(ref, 'service_request_id'), id: required(id || other, 'update_id'), status: statusIn(status), ...(words !== undefined && { words: readWords(words) }) }
       return send(reply.code(201), formatOf(request.url), UPDATES, [{ update_id: await commentOpen311(deps, update, asks) }])
     })
   })
@@ -134,6 +142,9 @@ const NAME = z.string().max(100).regex(/^\P{Cc}*$/u).describe('代码或单号�
 
 const nameOf = ({ params }: FastifyRequest): string => (params as { id: string }).id
 const queryOf = <T extends z.ZodType>({ query }: FastifyRequest, _: T): z.output<T> => query as z.output<T>
+/** The jurisdiction, like the key, stands in the address with some clients. */
+const bodyOf = <T extends z.ZodType<{ jurisdiction_id?: string | undefined }>>({ query, body }: FastifyRequest, _: T): z.output<T> =>
+  ({ ...(body as z.output<T>), jurisdiction_id: (body as z.output<T> | undefined)?.jurisdiction_id || (query as z.output<typeof shapes.KeyQuery>).jurisdiction_id })
 
 const noSuch = (parameter: string): Problem => new Problem('not-found', { errors: [{ pointer: `/${parameter}`, message: says('没有找到', 'Not found') }] })
 
@@ -148,12 +159,12 @@ async function menu(db: Db): Promise<ItemView[]> {
   return all
 }
 
-function searchOf({ service_request_id: ids, service_code: services, status: statuses, start_date: start, end_date: end, updated_after: updatedAfter, updated_before: updatedBefore, page = 1, page_size: pageSize = 1_000,
-  lat, long, radius = 1_000, bbox }: z.output<typeof shapes.RequestsQuery>): Open311Query {
+function searchOf({ service_request_id: ids, service_code: services, status: statuses, start_date: start, end_date: end, updated_after: updatedAfter, updated_before: updatedBefore, page = 1,
+  page_size: pageSize = shapes.MOST_AT_ONCE, lat, long, radius = 1_000, bbox }: z.output<typeof shapes.RequestsQuery>): Open311Query {
   if (!ids) checkSpan(start, end)
   if ((lat === undefined) !== (long === undefined)) throw new Problem('validation-failed', { errors: [{ pointer: '/long', message: says('lat 与 long 须同时写', 'lat and long go together') }] })
   return {
-    ids, services, statuses, start, end, updatedAfter, updatedBefore, page, pageSize,
+    ids, services, statuses, start, end, updatedAfter, updatedBefore, page: ids ? 1 : page, pageSize: ids ? shapes.MOST_AT_ONCE : pageSize,
     near: lat === undefined || long === undefined ? undefined : { lat, lng: long, metres: radius },
     box: bbox === undefined ? undefined : bbox.split(',').map(Number) as [number, number, number, number],
   }
@@ -165,13 +176,18 @@ function checkSpan(start: Date | undefined, end: Date | undefined): void {
   }
 }
 
+const given = (value: string | undefined) => value?.trim() || undefined
+
+function addressesIn(media: string | undefined): string[] {
+  const addresses = (media ?? '').split(/\s+/).filter((one) => one !== '')
+  if (addresses.some((one) => !/^https?:\/\/./.test(one))) throw new Problem('validation-failed', { errors: [{ pointer: '/media_url', message: says('应为网址', 'Expected a URL') }] })
+  return addresses
+}
+
 function filingOf(body: z.output<typeof shapes.FilingBody>): Parameters<typeof fileOpen311>[1] {
-  const given = (value: string | undefined) => value?.trim() || undefined
-  const media = given(body.media_url)
-  if (media !== undefined && !/^https?:\/\/\S+$/.test(media)) throw new Problem('validation-failed', { errors: [{ pointer: '/media_url', message: says('应为网址', 'Expected a URL') }] })
   return {
     service: required(body.service_code, 'service_code'), description: given(body.description), lat: body.lat, long: body.long, address: given(body.address_string), addressId: given(body.address_id),
-    firstName: given(body.first_name), lastName: given(body.last_name), phone: given(body.phone), media,
+    firstName: given(body.first_name), lastName: given(body.last_name), phone: given(body.phone), media: addressesIn(body.media_url),
     sender: [body.device_id, body.account_id, body.email, body.phone].some((known) => known) ? JSON.stringify([body.device_id, body.account_id, body.email, body.phone]) : '',
     parameters: body,
   }
@@ -183,7 +199,7 @@ function required(value: string | undefined, name: string): string {
 }
 
 /** FixMyStreet knows finer ones, each open or closed. */
-const ENDED = /^(?:closed|fixed|fixed - (?:user|council)|no further action|not responsible|duplicate|unable to fix|internal referral)$/i
+const ENDED = /^(?:closed|cancelled|fixed|fixed - (?:user|council)|no further action|not (?:councils )?responsib(?:le|ility)|duplicate|unable to fix|internal referral)$/i
 const statusIn = (status: string | undefined): Status => (ENDED.test((status ?? '').replaceAll('_', ' ')) ? 'closed' : 'open')
 
 function readWith<T>(schema: z.ZodType<T>, input: unknown): T {
@@ -192,4 +208,6 @@ function readWith<T>(schema: z.ZodType<T>, input: unknown): T {
   return data
 }
 const readFiling = (input: unknown) => readWith(BODIES.file, input)
-const readWords = (description: string): string => readWith(BODIES.reopen, { reason: description }).reason!
+/** What the verb that takes the fewest words takes. A comment elsewhere may be longer: its beginning is better than nothing. */
+const LONGEST_WORDS = 1_000
+const readWords = (description: string): string => readWith(BODIES.reopen, { reason: shortened(description, LONGEST_WORDS) }).reason!

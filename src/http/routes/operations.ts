@@ -54,12 +54,12 @@ const params = z.strictObject({ id: uuid })
 /** 后台任务: what was started and takes a while. */
 export const operationRoutes = ({ db }: { db: Db }): FastifyPluginAsyncZod => async (app) => {
   app.get('/v1/operations/:id', {
-    config: { scope: null, problems: ['not-found'] },
+    config: { problems: ['not-found'] },
     schema: { tags: ['数据'], summary: '查看后台任务', operationId: 'getOperation', description: '自己启动的任务；重算时限的任务需要对其节点有管理权限（administer）。', params, response: { 200: OperationSchema } },
   }, async (request) => (await findOperation(db, request.params.id, request.actor)) ?? readOperation(db, request.params.id, request.actor))
 
   app.get('/v1/operations/:id/requests', {
-    config: { scope: 'requests:read', problems: ['not-found', 'cursor-unusable'] },
+    config: { problems: ['not-found', 'cursor-unusable'] },
     schema: {
       tags: ['数据'], summary: '后台任务改动的点单', operationId: 'listOperationRequests', description: '哪些点单的时限被重算，以及重算后的时限。', params,
       querystring: z.strictObject({ limit, cursor: cursor.optional() }), response: { 200: z.strictObject({ data: z.array(MovedSchema), page: PageSchema }) },

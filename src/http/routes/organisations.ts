@@ -39,7 +39,7 @@ const NewOrganisationSchema = z
 /** 组织: party organisations, property firms, committees, enterprises, teams. */
 export const organisationRoutes = ({ db }: { db: Db }): FastifyPluginAsyncZod => async (app) => {
   app.get('/v1/organisations', {
-    config: { audience: 'staff', scope: 'directory:read', problems: ['not-found', 'cursor-unusable'] },
+    config: { audience: 'staff', problems: ['not-found', 'cursor-unusable'] },
     schema: {
       tags: ['组织与人员'], summary: '组织列表', operationId: 'listOrganisations', description: '按代码排序。',
       querystring: z.strictObject({
@@ -54,7 +54,7 @@ export const organisationRoutes = ({ db }: { db: Db }): FastifyPluginAsyncZod =>
   }, ({ query }) => listOrganisations(db, query))
 
   app.post('/v1/organisations', {
-    config: { scope: 'directory:write', problems: ['node-unknown'] },
+    config: { problems: ['node-unknown'] },
     schema: {
       tags: ['组织与人员'], summary: '新建组织', operationId: 'createOrganisation', description: '需要对所在节点有管理权限（administer）。企业也可由其代办人自行报到。',
       body: NewOrganisationSchema, response: { 201: OrganisationSchema },

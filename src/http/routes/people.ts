@@ -53,7 +53,7 @@ const PasswordSchema = z
   .meta({ id: 'PasswordChange', examples: [{ current: 'K3n-9vQx_20aLmPe', password: '墙上的灯今晚还亮着吗' }] })
 
 const params = z.strictObject({ id: z.union([uuid, code]).describe('人员 id 或工号').meta({ examples: ['YQ0013'] }) })
-const config = (...problems: NonNullable<FastifyContextConfig['problems']>): FastifyContextConfig => ({ scope: 'directory:write', problems: ['not-found', ...problems] })
+const config = (...problems: NonNullable<FastifyContextConfig['problems']>): FastifyContextConfig => ({ problems: ['not-found', ...problems] })
 const tags = ['人员']
 
 interface Deps {
@@ -67,7 +67,7 @@ export const peopleRoutes = (deps: Deps): FastifyPluginAsyncZod => async (app) =
   const { db, keyring } = deps
 
   app.post('/v1/people', {
-    config: { audience: 'staff', scope: 'directory:write', problems: ['node-unknown'] },
+    config: { audience: 'staff', problems: ['node-unknown'] },
     schema: {
       tags, summary: '登记人员', operationId: 'createPerson',
       description: '登记没有账号的居民以便代为点单（需要该地点的 file_for 或 administer）；填写工号则开设账号，回答中给出一次性密码（只限管理员本人）。',
@@ -80,7 +80,7 @@ export const peopleRoutes = (deps: Deps): FastifyPluginAsyncZod => async (app) =
   })
 
   app.get('/v1/people', {
-    config: { audience: 'staff', scope: 'directory:read', problems: ['not-found', 'cursor-unusable'] },
+    config: { audience: 'staff', problems: ['not-found', 'cursor-unusable'] },
     schema: {
       tags, summary: '人员列表', operationId: 'listPeople',
       description: '新登记的在前。工作人员看到辖区内居住、任职、归属的人；应用看到由它带来的居民；其他人看到自己。按电话查找须给出完整号码。',
@@ -96,7 +96,7 @@ export const peopleRoutes = (deps: Deps): FastifyPluginAsyncZod => async (app) =
   }, ({ query, actor }) => listPeople(db, keyring, query, actor))
 
   app.get('/v1/people/:id', {
-    config: { audience: 'staff', scope: 'directory:read', problems: ['not-found'] },
+    config: { audience: 'staff', problems: ['not-found'] },
     schema: { tags, summary: '查看人员', operationId: 'getPerson', description: '辖区以外的人回答 404。', params, response: { 200: PersonSchema } },
   }, (request) => readPerson(db, keyring, request.params.id, request.actor))
 
@@ -140,7 +140,7 @@ export const peopleRoutes = (deps: Deps): FastifyPluginAsyncZod => async (app) =
 
   app.post('/v1/me/password', {
     // No key: a wrong guess must stay counted, and what a key keeps is undone with a refusal.
-    config: { audience: 'staff', scope: null, oncePassword: true, keyed: false },
+    config: { audience: 'staff', oncePassword: true, keyed: false },
     schema: {
       tags: ['我的'], summary: '修改密码', operationId: 'changePassword', description: '其他登录随之失效。原密码错误多次后须等待。', body: PasswordSchema,
       response: { 204: z.null().describe('已修改') },

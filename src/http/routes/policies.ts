@@ -11,13 +11,17 @@ import { PageSchema, PlaceSchema } from '../request-schema.ts'
 
 const ref = z.union([uuid, code])
 
+const BodySchema = policySchema.meta({ id: 'PolicyBody', description: '时限规则' })
+/** As it is sent: whatever is left out is as shipped. What is answered says all of it. */
+const NewBodySchema = policySchema.meta({ id: 'NewPolicyBody', description: '时限规则；省略的项目按出厂值' })
+
 const PolicySchema = z
   .strictObject({
     id: uuid,
     code: z.string(),
     version: z.int().describe('在该节点的版本，从 1 起；版本不再改变'),
     node: PlaceSchema.describe('在哪里规定：管它和它的下级，直到更近的另有规定'),
-    body: policySchema,
+    body: BodySchema,
     createdAt: instant,
   })
 const InForceSchema = PolicySchema.extend({ inherited: z.boolean().describe('由上级节点继承') }).meta({ id: 'Policy', description: '现行的时限规则' })
@@ -27,7 +31,7 @@ const VersionSchema = PolicySchema.extend({ inForce: z.boolean().describe('是�
 const NewPolicySchema = z
   .strictObject({
     node: ref.describe('节点 id 或代码'),
-    body: policySchema,
+    body: NewBodySchema,
     applyToOpen: z.boolean().optional().describe('也用于办理中的点单；缺省只用于新的点单'),
   })
   .meta({
@@ -76,7 +80,7 @@ const at = ref.describe('节点 id 或代码').meta({ examples: ['YQHF'] })
 /** 时限: limits, reminders and the ladder, per place; versions are immutable. */
 export const policyRoutes = ({ db }: { db: Db }): FastifyPluginAsyncZod => async (app) => {
   app.get('/v1/policies', {
-    config: { audience: 'staff', scope: 'directory:read', problems: ['not-found', 'cursor-unusable'] },
+    config: { audience: 'staff', problems: ['not-found', 'cursor-unusable'] },
     schema: {
       tags: ['时限'], summary: '现行时限规则', operationId: 'listPolicies', description: '给出 node 时为在该节点现行的各项规则，含继承的；否则为各节点自己规定的。按代码排序。',
       querystring: z.strictObject({ node: at.optional(), limit, cursor: cursor.optional() }),
@@ -85,7 +89,7 @@ export const policyRoutes = ({ db }: { db: Db }): FastifyPluginAsyncZod => async
   }, ({ query }) => listPolicies(db, query))
 
   app.get('/v1/policies/:code', {
-    config: { scope: 'directory:read', problems: ['not-found', 'cursor-unusable'] },
+    config: { problems: ['not-found', 'cursor-unusable'] },
     schema: {
       tags: ['时限'], summary: '时限规则的历次版本', operationId: 'listPolicyVersions', description: '最新的在前。',
       params, querystring: z.strictObject({ node: at.optional().describe('只看在这个节点规定的'), limit, cursor: cursor.optional() }),
@@ -94,7 +98,7 @@ export const policyRoutes = ({ db }: { db: Db }): FastifyPluginAsyncZod => async
   }, ({ params: { code: policy }, query }) => listVersions(db, policy, query))
 
   app.put('/v1/policies/:code', {
-    config: { scope: 'directory:write', problems: ['node-unknown'] },
+    config: { problems: ['node-unknown'] },
     schema: {
       tags: ['时限'], summary: '规定时限', operationId: 'putPolicy',
       description: '在节点上建立规则的新版本，需要对它有管理权限（administer）。省略的项目按出厂值。已点的单保持点单时的版本；applyToOpen 时办理中的也改按新版本：由后台任务逐件重算，每件都有 request.rescheduled 事件，哪些件见 /v1/operations/{operation}/requests；时限不会因此早于下一个工作日结束。与现行内容相同的不产生新版本。',
@@ -107,13 +111,13 @@ export const policyRoutes = ({ db }: { db: Db }): FastifyPluginAsyncZod => async
   })
 
   app.post('/v1/policies/:code/preview', {
-    config: { audience: 'staff', scope: 'directory:read', problems: ['node-unknown', 'not-found'] },
+    config: { audience: 'staff', problems: ['node-unknown', 'not-found'] },
     schema: {
       tags: ['时限'], summary: '试算时限规则', operationId: 'previewPolicy', description: '每个环节的到期、提醒和逐级升级的时间，按该节点的工作日历和现在在岗的人员；不保存。',
       params,
       body: z.strictObject({
         node: ref.optional().describe('节点 id 或代码；缺省按租户的各层级，各级都有人'),
-        body: policySchema.optional().describe('缺省为现行规则'),
+        body: NewBodySchema.optional().describe('缺省为现行规则'),
         from: instant.optional().describe('缺省为现在'),
       }).meta({ id: 'PolicyPreviewQuery', examples: [{ node: 'YQHF-03', from: '2026-09-30T02:00:00Z', body: { limits: { complete: '5wd' } } }] }),
       response: { 200: PreviewSchema },

@@ -1,28 +1,18 @@
 import type { FastifyContextConfig } from 'fastify'
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod'
 import { z } from 'zod'
-import { code, instant, text, uuid } from '../../domain/atoms.ts'
-import { ERASURE_REASON_CODES, ERASURE_REASONS, REVEAL_REASON_CODES, REVEAL_REASONS, REVEALED_FIELDS } from '../../domain/privacy.ts'
+import { code, instant, uuid } from '../../domain/atoms.ts'
+import { ERASURE_REASON_CODES, ERASURE_REASONS } from '../../domain/privacy.ts'
 import type { Db } from '../../service/db.ts'
 import { erasePerson, eraseSelf, type Erasure } from '../../service/erasures.ts'
 import type { Keyring } from '../../service/keyring.ts'
 import { revealPerson, revealPetitioners } from '../../service/reveals.ts'
 import { exportPerson, exportSelf } from '../../service/subject-export.ts'
 import { IfMatchHeaders, versionOf } from '../if-match.ts'
+import { inWords, note, reason, RequestRevealSchema, RevealedSchema, RevealSchema, shown } from '../reveal-schema.ts'
 
 const EXAMPLE_ID = '0195f2a0-7c1e-7abc-8def-0123456789ab'
 
-const inWords = (codes: Record<string, string>): string => Object.entries(codes).map(([one, zh]) => `${one} ${zh}`).join('，')
-const reason = z.enum(REVEAL_REASON_CODES).describe(inWords(REVEAL_REASONS))
-const note = text({ max: 500, multiline: true }).optional().describe('说明；随审计记录保存，此人的信息删除时一并删除')
-
-const RevealSchema = z
-  .strictObject({ reason, fields: z.array(z.enum(REVEALED_FIELDS)).min(1).max(3).optional().describe('只看这些；缺省为全部'), note })
-  .meta({ id: 'RevealBody', examples: [{ reason: 'contact', fields: ['name', 'phone'] }] })
-
-const shown = { name: z.string().nullable(), phone: z.string().nullable(), door: z.string().nullable() }
-const RevealedSchema = z.strictObject({ person: uuid, ...shown })
-  .meta({ id: 'RevealedPerson', description: '未脱敏的个人信息；没有登记的为 null', examples: [{ person: EXAMPLE_ID, name: '王示例', phone: '13800138000', door: null }] })
 const PetitionerSchema = z.strictObject({ person: uuid, ...shown, as: z.array(z.enum(['filer', 'beneficiary', 'guardian'])).describe('filer 点单人，beneficiary 受益人，guardian 监护人') })
   .meta({ id: 'RevealedPetitioner' })
 
@@ -59,38 +49,42 @@ const SubjectExportSchema = z.strictObject({
 }).meta({ id: 'SubjectExport', description: '个人信息副本' })
 
 const person = z.strictObject({ id: z.union([uuid, code]).describe('人员 id 或工号').meta({ examples: ['YQ0013'] }) })
-const config = (scope: 'requests:write' | 'directory:write' | null, ...problems: NonNullable<FastifyContextConfig['problems']>): FastifyContextConfig => ({ audience: 'staff', scope, problems })
+const config = (...problems: NonNullable<FastifyContextConfig['problems']>): FastifyContextConfig => ({ audience: 'staff', problems })
 /** Shown again is counted again, and an answer with somebody's data in it is not kept for a key. */
-const unkept = (...given: Parameters<typeof config>): FastifyContextConfig => ({ ...config(...given), keyed: false })
+const unkept = (...problems: NonNullable<FastifyContextConfig['problems']>): FastifyContextConfig => ({ ...config(...problems), keyed: false })
 const told = ({ id, personId, at: when }: Erasure) => ({ id, person: personId, at: new Date(when) })
 
 /** 个人信息: shown for a reason, given as a copy, erased. Everything here is on record. */
 export const privacyRoutes = ({ db, keyring }: { db: Db; keyring: Keyring }): FastifyPluginAsyncZod => async (app) => {
   app.post('/v1/requests/:id/reveal', {
-    config: unkept('requests:write', 'request-not-found', 'version-mismatch', 'rate-limited'),
+    config: unkept('request-not-found', 'version-mismatch', 'rate-limited'),
     schema: {
       tags: ['点单'], summary: '查看诉求人联系方式', operationId: 'revealRequest',
-      description: '办理期间的承办人（认领人须有 contact_to_claimer 同意）、结案前的派单人、待回访时的回访人。调解和保密件只限承办人。每次查看都有记录，每人每天有上限。',
+      description: '姓名、电话、门牌，和表单中的个人信息。办理期间的承办人（认领人须有 contact_to_claimer 同意）、结案前的派单人、待回访时的回访人。调解和保密件只限承办人。每次查看都有记录，每人每天有上限。',
       params: z.strictObject({ id: z.union([uuid, code]).describe('id 或单号').meta({ examples: ['WX20261121-000123'] }) }),
-      headers: IfMatchHeaders, body: RevealSchema, response: { 200: z.strictObject({ data: z.array(PetitionerSchema) }) },
+      headers: IfMatchHeaders, body: RequestRevealSchema,
+      response: { 200: z.strictObject({ data: z.array(PetitionerSchema), form: z.record(z.string(), z.json()).nullable().describe('表单中的个人信息；没有的为 null') }) },
     },
-  }, async ({ params, headers, body, actor }) => ({ data: await revealPetitioners(db, keyring, params.id, body, actor, versionOf(headers['if-match'])) as z.input<typeof PetitionerSchema>[] }))
+  }, async ({ params, headers, body, actor }) => {
+    const { people, form } = await revealPetitioners(db, keyring, params.id, body, actor, versionOf(headers['if-match']))
+    return { data: people as z.input<typeof PetitionerSchema>[], form }
+  })
 
   app.post('/v1/people/:id/reveal', {
-    config: unkept('directory:write', 'not-found', 'person-erased', 'rate-limited'),
+    config: unkept('not-found', 'person-erased', 'rate-limited'),
     schema: { tags: ['人员'], summary: '查看个人信息明文', operationId: 'revealPerson', description: '可以更正此人信息的人。每次查看都有记录，每人每天有上限。', params: person, body: RevealSchema, response: { 200: RevealedSchema } },
   }, ({ params, body, actor }) => revealPerson(db, keyring, params.id, body, actor))
 
   app.post('/v1/people/:id/export', {
-    config: unkept('directory:write', 'not-found', 'person-erased', 'rate-limited'),
+    config: unkept('not-found', 'person-erased', 'rate-limited'),
     schema: {
       tags: ['人员'], summary: '提供个人信息副本', operationId: 'exportPerson', description: '应此人请求，由管理员本人办理（个人信息保护法第四十五条）。计入每天查看明文的人数。',
       params: person, body: z.strictObject({ reason, note }).meta({ id: 'SubjectExportBody', examples: [{ reason: 'subject_request' }] }), response: { 200: SubjectExportSchema },
     },
-  }, async ({ params, body, actor }) => await exportPerson(db, keyring, params.id, body, actor) as unknown as z.output<typeof SubjectExportSchema>)
+  }, ({ params, body, actor }) => exportPerson(db, keyring, params.id, body, actor))
 
   app.post('/v1/people/:id/erase', {
-    config: config('directory:write', 'not-found', 'person-erased', 'on-duty', 'requests-open'),
+    config: config('not-found', 'person-erased', 'on-duty', 'requests-open'),
     schema: {
       tags: ['人员'], summary: '删除个人信息', operationId: 'erasePerson',
       description: '不可恢复：姓名、电话、门牌、点单的文字和照片、账号一并销毁，编号和办理经过保留（个人信息保护法第四十七条）。须由管理员本人办理；仍在任职或还有未结案的点单时回答 409 并列出单号。',
@@ -99,12 +93,12 @@ export const privacyRoutes = ({ db, keyring }: { db: Db; keyring: Keyring }): Fa
   }, async ({ params, body, actor }) => told(await erasePerson(db, params.id, body.reason, actor)))
 
   app.get('/v1/me/export', {
-    config: config(null, 'person-erased'),
+    config: config('person-erased'),
     schema: { tags: ['我的'], summary: '我的个人信息副本', operationId: 'exportMe', description: '保存的关于本人的一切，不含他人的信息。', response: { 200: SubjectExportSchema } },
-  }, async ({ actor }) => await exportSelf(db, keyring, actor) as unknown as z.output<typeof SubjectExportSchema>)
+  }, ({ actor }) => exportSelf(db, keyring, actor))
 
   app.post('/v1/me/erase', {
-    config: config(null, 'person-erased', 'on-duty', 'requests-open'),
+    config: config('person-erased', 'on-duty', 'requests-open'),
     schema: {
       tags: ['我的'], summary: '注销并删除我的个人信息', operationId: 'eraseMe', description: '立即生效，不可恢复。仍在任职或还有未结案的点单时回答 409。',
       body: z.strictObject({ confirm: z.boolean().describe('true 为确认删除') }).meta({ id: 'EraseMeBody', examples: [{ confirm: true }] }), response: { 200: ErasureSchema },

@@ -21,7 +21,7 @@ const Query = z.strictObject({ node: ref.optional().describe('节点 id 或代�
 /** 免打扰: when groups are left alone. */
 export const quietHoursRoutes = ({ db }: { db: Db }): FastifyPluginAsyncZod => async (app) => {
   app.get('/v1/quiet-hours', {
-    config: { scope: 'directory:read', problems: ['node-unknown'] },
+    config: { problems: ['node-unknown'] },
     schema: {
       tags: ['机器人'], summary: '查看免打扰时段', operationId: 'getQuietHours',
       description: '节点没有设置的沿用上级，都没有设置的为 21:00–08:00 且只在工作时间发送。急件不受限制。',
@@ -30,7 +30,7 @@ export const quietHoursRoutes = ({ db }: { db: Db }): FastifyPluginAsyncZod => a
   }, ({ query }) => readQuietHours(db, query.node))
 
   app.put('/v1/quiet-hours', {
-    config: { scope: 'directory:write', problems: ['node-unknown'] },
+    config: { problems: ['node-unknown'] },
     schema: {
       tags: ['机器人'], summary: '设置免打扰时段', operationId: 'putQuietHours',
       description: '需要对该节点有管理权限（administer）。对此后的消息生效；已在等待的到时再按新的时段判断。',
@@ -39,7 +39,7 @@ export const quietHoursRoutes = ({ db }: { db: Db }): FastifyPluginAsyncZod => a
   }, ({ body: { node, ...quiet }, actor }) => putQuietHours(db, node, quiet, actor))
 
   app.delete('/v1/quiet-hours', {
-    config: { scope: 'directory:write', problems: ['node-unknown'] },
+    config: { problems: ['node-unknown'] },
     schema: {
       tags: ['机器人'], summary: '取消免打扰设置', operationId: 'deleteQuietHours', description: '该节点改为沿用上级的设置。',
       querystring: Query, response: { 200: QuietHoursSchema },

@@ -11,8 +11,9 @@ import { durations } from '../../service/durations.ts'
 import { history } from '../../service/events.ts'
 import type { Keyring } from '../../service/keyring.ts'
 import { list } from '../../service/list.ts'
-import { act, file, find } from '../../service/requests.ts'
+import { act, file, find, type Filed } from '../../service/requests.ts'
 import { DetailsSchema } from '../details-schema.ts'
+import { FiledSchema, FilingQuerySchema } from '../filed-schema.ts'
 import { IdempotencyHeaders, sendOnce } from '../idempotent.ts'
 import { IfMatchHeaders, versionOf } from '../if-match.ts'
 import { ListQuerySchema, RequestPageSchema } from '../list-schema.ts'
@@ -47,9 +48,10 @@ export const requestRoutes = (deps: { db: Db; keyring: Keyring }): FastifyPlugin
   const { db } = deps
 
   app.post('/v1/requests', {
-    config: { audience: 'staff', scope: 'requests:write', problems: ['node-unknown', 'item-unknown', 'target-unknown', 'attachment-unknown', 'campaign-unknown', 'campaign-closed', 'external-ref-taken', 'idempotency-key-reused', 'idempotency-in-flight'] },
+    config: { audience: 'staff', problems: ['node-unknown', 'item-unknown', 'target-unknown', 'attachment-unknown', 'campaign-unknown', 'campaign-closed', 'external-ref-taken', 'idempotency-key-reused', 'idempotency-in-flight'] },
     schema: {
-      tags: ['点单'], summary: '点单', operationId: 'fileRequest', description: verbOf('file').says, headers: IdempotencyHeaders,
+      tags: ['点单'], summary: '点单', operationId: 'fileRequest', headers: IdempotencyHeaders, querystring: FilingQuerySchema,
+      description: `${verbOf('file').says}\n\n工作人员点单时，回答中带有辖区内疑似重复的点单（\`duplicates\`），供并案；并案须由派单人另行办理。`,
       body: BODIES.file.meta({
         id: 'FileBody',
         examples: [{
@@ -57,13 +59,13 @@ export const requestRoutes = (deps: { db: Db; keyring: Keyring }): FastifyPlugin
           location: { address: '3号楼1单元', lng: 118.3412, lat: 35.0541, crs: 'gcj02' },
         }],
       }),
-      response: { 201: RequestSchema },
+      response: { 201: FiledSchema },
     },
-  }, (request, reply) => sendOnce(deps, request, reply, 201, (answer: RequestView) => ({ ...etag(answer), location: `/v1/requests/${answer.id}` }),
-    (keep) => file(db, request.body, request.actor, { keep, keyring: deps.keyring })))
+  }, (request, reply) => sendOnce(deps, request, reply, 201, (answer: Filed) => ({ ...etag(answer), location: `/v1/requests/${answer.id}` }),
+    (keep) => file(db, request.body, request.actor, { keep, keyring: deps.keyring, duplicates: request.query.duplicates ?? 'staff' })))
 
   app.get('/v1/requests', {
-    config: { audience: 'staff', scope: 'requests:read', problems: ['not-found', 'cursor-unusable'] },
+    config: { audience: 'staff', problems: ['not-found', 'cursor-unusable'] },
     schema: {
       tags: ['点单'], summary: '点单列表', operationId: 'listRequests',
       description: '缺省按时间倒序。工作人员看到辖区内的点单，其他人看到自己点的和承办的，应用看到自己提交的。\n\n翻页期间有新的点单或状态变化，不会重复也不会遗漏；按到期先后排列时，时限变了的可能再次出现。查找（`q`）不含保密件和调解件。',
@@ -73,7 +75,7 @@ export const requestRoutes = (deps: { db: Db; keyring: Keyring }): FastifyPlugin
   }, ({ query, actor }) => list(db, query, actor, deps.keyring))
 
   app.get('/v1/requests/:id', {
-    config: { audience: 'staff', scope: 'requests:read', problems: ['request-not-found'] },
+    config: { audience: 'staff', problems: ['request-not-found'] },
     schema: {
       tags: ['点单'], summary: '查看点单', operationId: 'getRequest', description: '辖区以外、与己无关的点单回答 404。',
       params: z.strictObject({ id: ref.meta({ examples: [VERB_EXAMPLES.accept.number] }) }), response: { 200: RequestSchema },
@@ -84,7 +86,7 @@ export const requestRoutes = (deps: { db: Db; keyring: Keyring }): FastifyPlugin
   })
 
   app.get('/v1/requests/:id/events', {
-    config: { audience: 'staff', scope: 'requests:read', problems: ['request-not-found'] },
+    config: { audience: 'staff', problems: ['request-not-found'] },
     schema: {
       tags: ['点单'], summary: '办理经过', operationId: 'listRequestEvents', description: '从点单到现在的每一步，按先后。',
       params: z.strictObject({ id: ref.meta({ examples: [VERB_EXAMPLES.accept.number] }) }), response: { 200: HistorySchema },
@@ -92,7 +94,7 @@ export const requestRoutes = (deps: { db: Db; keyring: Keyring }): FastifyPlugin
   }, async ({ params, actor }) => ({ data: await history(db, params.id, actor) }))
 
   app.get('/v1/requests/:id/details', {
-    config: { audience: 'staff', scope: 'requests:read', problems: ['request-not-found'] },
+    config: { audience: 'staff', problems: ['request-not-found'] },
     schema: {
       tags: ['点单'], summary: '点单详情', operationId: 'getRequestDetails',
       description: '详细说明、具体位置和填写的表单。表单中的个人信息只给诉求人本人，以及可以查看其联系方式的承办人、派单人和回访员（每次查看都记入审计）。',
@@ -101,7 +103,7 @@ export const requestRoutes = (deps: { db: Db; keyring: Keyring }): FastifyPlugin
   }, ({ params, actor }) => details(db, deps.keyring, params.id, actor))
 
   app.get('/v1/requests/:id/durations', {
-    config: { audience: 'staff', scope: 'requests:read', problems: ['request-not-found'] },
+    config: { audience: 'staff', problems: ['request-not-found'] },
     schema: {
       tags: ['点单'], summary: '时间归属', operationId: 'getRequestDurations',
       description: '从点单到现在（或结案），每一段时间在等谁；各段相加等于总时间。等待答复申请的时间算在审批人名下。',
@@ -118,7 +120,6 @@ export const requestRoutes = (deps: { db: Db; keyring: Keyring }): FastifyPlugin
     app.post(`/v1/requests/:id/${verb}`, {
       config: {
         ...(isForStaff(verb) ? { audience: 'staff' as const } : {}),
-        scope: 'requests:write',
         problems: ['request-not-found', 'transition-refused', 'request-changed', 'version-mismatch', 'limit-reached', 'idempotency-key-reused', 'idempotency-in-flight', ...refusalsOf(verb)],
       },
       schema: {
@@ -153,10 +154,10 @@ const REFUSALS: Partial<Record<Transition, readonly Refusal[]>> = {
   'confirm-claim': ['not-claimed', 'own-ask'],
   'decline-claim': ['not-claimed'],
   start: ['not-claimed'],
-  release: ['not-claimed'],
+  release: ['not-claimed', 'papers-out'],
   dispatch: ['target-unknown', 'already-claimed'],
-  redispatch: ['target-unknown'],
-  assign: ['target-unknown', 'not-an-organisation'],
+  redispatch: ['target-unknown', 'locked', 'adjudication-needed'],
+  assign: ['target-unknown', 'not-an-organisation', 'own-wish'],
   'ask-return': ['already-asked', 'locked', 'claimed-not-dispatched', 'target-unknown'],
   'grant-return': ['not-asked', 'own-ask', 'adjudication-needed'],
   'deny-return': ['not-asked', 'own-ask', 'adjudication-needed'],
@@ -164,23 +165,24 @@ const REFUSALS: Partial<Record<Transition, readonly Refusal[]>> = {
   'ask-extension': ['already-asked', 'too-late'],
   'grant-extension': ['not-asked', 'own-ask', 'level-too-low'],
   'deny-extension': ['not-asked', 'own-ask', 'level-too-low'],
-  'ask-park': ['already-asked'],
+  'ask-park': ['already-asked', 'too-late'],
   'grant-park': ['not-asked', 'own-ask', 'level-too-low'],
   'deny-park': ['not-asked', 'own-ask', 'level-too-low'],
-  'ask-exclusion': ['already-asked', 'already-excluded'],
+  'ask-exclusion': ['already-asked', 'already-excluded', 'too-late'],
   'grant-exclusion': ['not-asked', 'own-ask', 'level-too-low'],
   'deny-exclusion': ['not-asked', 'own-ask', 'level-too-low'],
   respond: ['already-responded'],
   'sign-up': ['not-an-activity', 'already-signed-up', 'slots-taken'],
   'add-co': ['target-unknown'],
+  deliberate: ['locked', 'adjudication-needed'],
   'remove-co': ['target-unknown'],
   whistle: ['target-unknown'],
   'report-in': ['already-reported'],
   complete: ['papers-out'],
   confirm: ['nothing-to-confirm', 'own-work'],
   'follow-up': ['own-work', 'not-confirmed'],
-  rate: ['already-rated', 'window-over', 'not-confirmed'],
-  reopen: ['window-over', 'own-work', 'level-too-low'],
+  rate: ['already-rated', 'window-over', 'not-confirmed', 'own-work'],
+  reopen: ['window-over', 'own-work', 'level-too-low', 'not-confirmed'],
   merge: ['has-merged', 'already-claimed', 'not-mergeable'],
   raise: ['no-level-above', 'node-unknown'],
   'hand-over': ['target-unknown'],

@@ -62,12 +62,12 @@ const MessageSchema = z
 
 const id = uuid.describe('机器人 id')
 const params = z.strictObject({ id })
-const config = (...problems: NonNullable<FastifyContextConfig['problems']>): FastifyContextConfig => ({ scope: 'webhooks:manage', problems: ['not-found', ...problems] })
+const config = (...problems: NonNullable<FastifyContextConfig['problems']>): FastifyContextConfig => ({ problems: ['not-found', ...problems] })
 
 /** 机器人: group robots of WeCom, DingTalk and Feishu, kept by those who administer their place. */
 export const robotRoutes = ({ db, keyring, robots }: RobotDeps): FastifyPluginAsyncZod => async (app) => {
   app.post('/v1/robots', {
-    config: { scope: 'webhooks:manage', problems: ['node-unknown', 'robot-taken', 'limit-reached'] },
+    config: { problems: ['node-unknown', 'robot-taken', 'limit-reached'] },
     schema: {
       tags: ['机器人'], summary: '登记群机器人', operationId: 'createRobot',
       description: '此后该节点及以下的事件发到群里：单号、事项、地点、时限和链接；保密件和调解只有单号、类别、社区和时限。'
@@ -81,7 +81,7 @@ export const robotRoutes = ({ db, keyring, robots }: RobotDeps): FastifyPluginAs
   })
 
   app.get('/v1/robots', {
-    config: { scope: 'webhooks:manage', problems: ['cursor-unusable'] },
+    config: { problems: ['cursor-unusable'] },
     schema: {
       tags: ['机器人'], summary: '群机器人列表', operationId: 'listRobots', description: '所管理节点及以下的，最新的在前。',
       querystring: z.strictObject({ limit, cursor: cursor.optional() }), response: { 200: z.strictObject({ data: z.array(RobotSchema), page: PageSchema }) },

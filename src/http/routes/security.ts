@@ -35,7 +35,7 @@ const ProviderChangeSchema = z
 
 const SettingsSchema = z
   .strictObject({
-    totpRequired: z.enum(TOTP_REQUIRED).describe('谁必须启用动态口令：none 不要求，admins 各类管理员，revealers 还有凭职责可查看或导出个人信息的人'),
+    totpRequired: z.enum(TOTP_REQUIRED).describe('谁必须启用动态口令：none 不要求，admins 各类管理员，revealers 还有凭职责可查看或导出个人信息的人，以及查看明文、导出时的每个有账号的人'),
     separateAdmins: z.boolean().describe('三员分立：系统、安全、审计管理不得由一人兼任，也不得有身兼三者的管理员'),
   })
   .meta({ id: 'SecuritySettings', description: '安全要求', examples: [{ totpRequired: 'admins', separateAdmins: true }] })

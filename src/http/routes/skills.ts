@@ -49,12 +49,11 @@ const tags = ['技能']
 /** 技能: 红色管家技能库 (S2), 楼栋能人 (S3). */
 export const skillRoutes = ({ db, keyring }: { db: Db; keyring: Keyring }): FastifyPluginAsyncZod => async (app) => {
   app.get('/v1/skills', {
-    config: { audience: 'staff', scope: 'directory:read' },
+    config: { audience: 'staff' },
     schema: { tags, summary: '技能库', operationId: 'listSkills', response: { 200: z.strictObject({ data: z.array(SkillSchema) }) } },
   }, async () => ({ data: await listSkills(db) }))
 
   app.post('/v1/skills', {
-    config: { scope: 'directory:write' },
     schema: {
       tags, summary: '新建技能', operationId: 'createSkill', description: '须对整个租户有管理权限。',
       body: z.strictObject({ code: code.describe('租户内唯一'), name: text({ max: 30 }) }).meta({ id: 'NewSkill', examples: [{ code: 'electrics', name: '水电维修' }] }),
@@ -63,7 +62,7 @@ export const skillRoutes = ({ db, keyring }: { db: Db; keyring: Keyring }): Fast
   }, async ({ body, actor }, reply) => reply.code(201).send(await createSkill(db, body, actor)))
 
   app.get('/v1/skills/:code/holders', {
-    config: { audience: 'staff', scope: 'directory:read', problems: ['not-found', 'cursor-unusable'] },
+    config: { audience: 'staff', problems: ['not-found', 'cursor-unusable'] },
     schema: {
       tags, summary: '能人名单', operationId: 'listSkillHolders', description: '辖区内的人和组织，以及自己；新的在前。', params,
       querystring: z.strictObject({ verified: flagQuery.optional().describe('只看已（未）核验的'), limit, cursor: cursor.optional() }),
@@ -72,7 +71,7 @@ export const skillRoutes = ({ db, keyring }: { db: Db; keyring: Keyring }): Fast
   }, (request) => listHolders(db, keyring, request.params.code, request.query, request.actor))
 
   app.post('/v1/skills/:code/holders', {
-    config: { audience: 'staff', scope: 'directory:write', problems: ['not-found', 'person-unknown', 'organisation-unknown'] },
+    config: { audience: 'staff', problems: ['not-found', 'person-unknown', 'organisation-unknown'] },
     schema: {
       tags, summary: '申报或核验技能', operationId: 'declareSkill',
       description: '本人（或代表该组织的人）申报，待核验；由其所在地有 administer 或 dispatch 权限的他人提交即为核验。同一人同一技能只有一条，再次提交即更新。',
@@ -81,7 +80,7 @@ export const skillRoutes = ({ db, keyring }: { db: Db; keyring: Keyring }): Fast
   }, (request) => declareSkill(db, keyring, request.params.code, request.body, request.actor))
 
   app.post('/v1/skills/:code/holders/:id/end', {
-    config: { audience: 'staff', scope: 'directory:write', problems: ['not-found'] },
+    config: { audience: 'staff', problems: ['not-found'] },
     schema: { tags, summary: '撤下技能', operationId: 'endSkill', params: params.extend({ id: uuid.describe('能人名单中的 id') }), response: { 204: z.null().describe('已撤下') } },
   }, async (request, reply) => {
     await endSkill(db, request.params.code, request.params.id, request.actor)

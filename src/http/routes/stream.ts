@@ -54,7 +54,7 @@ export const streamRoutes = ({ db, keyring, clock, times: given, most = MOST }: 
 
   app.get('/v1/events/stream', {
     exposeHeadRoute: false,
-    config: { scope: 'events:read', problems: ['not-found', 'cursor-unusable'] },
+    config: { problems: ['not-found', 'cursor-unusable'] },
     schema: {
       tags: ['事件'], summary: '实时事件流', operationId: 'streamEvents', description: DESCRIPTION, produces: ['text/event-stream'],
       headers: z.looseObject({ 'last-event-id': cursor.optional().describe('收到的最后一个 id') }),

@@ -9,7 +9,7 @@ const CodeSchema = z
   .strictObject({ code: z.string().min(6).max(32).describe('6 位数字') })
   .meta({ id: 'TotpCode', examples: [{ code: '123456' }] })
 
-const config = { audience: 'staff' as const, scope: null, oncePassword: true as const }
+const config = { audience: 'staff' as const, oncePassword: true as const }
 const tags = ['我的']
 
 interface Deps {

@@ -33,7 +33,7 @@ export const WallCardSchema = z
 /** 心愿墙: the one door without a login. */
 export const wallRoutes = ({ db }: { db: Db }): FastifyPluginAsyncZod => async (app) => {
   app.get('/v1/wall', {
-    config: { public: true, tokenOptional: true, scope: 'requests:read', problems: ['not-found', 'cursor-unusable'] },
+    config: { public: true, tokenOptional: true, problems: ['not-found', 'cursor-unusable'] },
     schema: {
       tags: ['心愿墙'], summary: '心愿墙', operationId: 'getWall', description: '等待认领的心愿，新的在前。不需要登录，只见点单人同意公示的；经核实的认领人带上令牌，还看得到轮到自己这一类认领、可见范围内的其余心愿。',
       querystring: z.strictObject({

@@ -75,15 +75,15 @@ const ReplaySchema = z.strictObject({ from: instant, to: instant.describe('不�
 const id = uuid.describe('回调地址 id')
 const params = z.strictObject({ id })
 const deliveryParams = z.strictObject({ id, delivery: uuid.describe('投递 id') })
-const config = (...problems: NonNullable<FastifyContextConfig['problems']>): FastifyContextConfig => ({ scope: 'webhooks:manage', problems: ['not-found', ...problems] })
+const config = (...problems: NonNullable<FastifyContextConfig['problems']>): FastifyContextConfig => ({ problems: ['not-found', ...problems] })
 
 /** 回调: endpoints, and the log of what was sent to them. An app sees its own, a person those of the places administered. */
 export const webhookRoutes = ({ db, keyring, egress }: WebhookDeps): FastifyPluginAsyncZod => async (app) => {
   app.post('/v1/webhook-endpoints', {
-    config: { scope: 'webhooks:manage', problems: ['node-unknown', 'limit-reached'] },
+    config: { problems: ['node-unknown', 'limit-reached'] },
     schema: {
       tags: ['事件'], summary: '新建回调地址', operationId: 'createWebhookEndpoint',
-      description: '此后发生的事件会签名后 POST 到这个地址（Standard Webhooks）。未得到 2xx 的在约 76 小时内重试 12 次；回答 410 立即停用；连续失败五天停用。',
+      description: '此后发生的事件会签名后 POST 到这个地址（Standard Webhooks）。未得到 2xx 的在约 76 小时内重试 12 次；回答 410 立即停用；连续失败五天（且至少二十次）停用。',
       body: NewEndpointSchema, response: { 201: WithSecretSchema },
     },
   }, async ({ body, actor }, reply) => {
@@ -93,7 +93,7 @@ export const webhookRoutes = ({ db, keyring, egress }: WebhookDeps): FastifyPlug
   })
 
   app.get('/v1/webhook-endpoints', {
-    config: { scope: 'webhooks:manage', problems: ['cursor-unusable'] },
+    config: { problems: ['cursor-unusable'] },
     schema: {
       tags: ['事件'], summary: '回调地址列表', operationId: 'listWebhookEndpoints', description: '应用看到自己的；工作人员看到所管理节点及以下的。',
       querystring: z.strictObject({ limit, cursor: cursor.optional() }), response: { 200: z.strictObject({ data: z.array(EndpointSchema), page: PageSchema }) },

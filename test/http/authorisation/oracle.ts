@@ -46,7 +46,9 @@ function reaches(principal: Principal, right: Right, call: Call, reach: Reach): 
   if (reach === 'subtree') return confers(principal, capabilitiesOf(right), call.at)
   if (reach === 'root') return confers(principal, capabilitiesOf(right), 'YQ/')
   if (reach === 'anyone') return sees(principal, right, call)
-  return partiesOf(principal, call).includes(reach)
+  const parties = partiesOf(principal, call)
+  // Who has done the work is told that it is done: a verb of the assignee's that the state refuses.
+  return parties.includes(reach) || (reach === 'assignee' && parties.includes('handler'))
 }
 
 const sees = (principal: Principal, { seenBy = [] }: Right, call: Call): boolean =>

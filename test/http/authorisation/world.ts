@@ -58,6 +58,7 @@ export const PEOPLE = {
   dutyChief: { at: ['duty_chief@SQ'] },
   admin: { at: ['admin@YQHF'] },
   adminBeside: { at: ['admin@YQHF2'] },
+  /** Of the whole tenant: the platform's own people. */
   rootAdmin: { at: ['admin@YQ'] },
   securityAdmin: { at: ['security_admin@YQ'] },
   systemAdmin: { at: ['system_admin@YQ'] },

@@ -30,7 +30,7 @@ export function geoReport(endpoint: string, format: 'json' | 'xml', defaults: Re
   const get = async (resource: string, query: Record<string, string> = {}) => read(await fetch(`${endpoint}/${resource}.${format}?${new URLSearchParams({ ...defaults, ...query })}`))
   const post = async (resource: string, form: Record<string, string> | [string, string][]) => {
     const body = new URLSearchParams([...Object.entries(defaults), ...(Array.isArray(form) ? form : Object.entries(form))])
-    return read(await fetch(`${endpoint}/${resource}.${format}`, { method: 'POST', headers: { 'content-type': 'application/x-www-form-urlencoded' }, body }))
+    return read(await fetch(`${endpoint}/${resource}.${format}`, { method: 'POST', headers: { 'content-type': 'application/x-www-form-urlencoded; charset=utf-8' }, body }))
   }
   return {
     services: () => get('services'),

@@ -9,6 +9,7 @@ import { open311Routes } from '../../../src/http/routes/open311.ts'
 import { requestRoutes } from '../../../src/http/routes/requests.ts'
 import { details } from '../../../src/service/details.ts'
 import { act, file, find } from '../../../src/service/requests.ts'
+import { openSubjects } from '../../../src/service/subjects.ts'
 import { freshDatabase, type TestDatabase } from '../../database.ts'
 import { testPlace, type TestPlace } from '../../place.ts'
 import { keyring } from '../../processes.ts'
@@ -46,6 +47,8 @@ afterAll(async () => {
 })
 
 const FORMATS = ['json', 'xml'] as const
+/** Of every example of the specification; mySociety's own schema of it takes no fractions either. */
+const IN_SECONDS = /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(?:Z|[+-]\d{2}:\d{2})$/
 const keyed = (format: 'json' | 'xml' = 'json', { key } = own) => geoReport(endpoint, format, { api_key: key })
 const anybody = (format: 'json' | 'xml' = 'json') => geoReport(endpoint, format)
 const filed = async (form: Record<string, string>, format: 'json' | 'xml' = 'json') => {
@@ -85,7 +88,7 @@ describe.each(FORMATS)('in %s', (format) => {
       media_url: 'https://example.cn/a.jpg?x=1&y=2',
     })
     expect([Number(all[0]!.lat), Number(all[0]!.long)]).toEqual([35.0512, 118.3412])
-    for (const time of ['requested_datetime', 'updated_datetime', 'expected_datetime']) expect(all[0]![time], time).toMatch(/^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(\.\d+)?(Z|[+-]\d{2}:\d{2})$/)
+    for (const time of ['requested_datetime', 'updated_datetime', 'expected_datetime']) expect(all[0]![time], time).toMatch(IN_SECONDS)
     expect((await keyed(format).requests({ service_request_id: `${number},WX19990101-000001` })).all.map((one) => one.service_request_id)).toEqual([number])
     expect((await keyed(format).token(number)).all).toEqual([{ token: number, service_request_id: number }])
     expect((await keyed(format, other).request(number)).status).toBe(404)
@@ -234,6 +237,28 @@ describe('exactly', () => {
     expect(JSON.parse((await keyed().request(number)).text)).toHaveLength(1)
   })
 
+  test('what is nowhere, what takes no such method and what no form is are told in this format too', async () => {
+    const nowhere = (path: string) => xml(path, { headers: { 'accept-language': 'en' } })
+    const told = (status: number, description: string) => `${status} text/xml; charset=utf-8
+<?xml version="1.0" encoding="utf-8"?>
+<errors>
+  <error>
+    <code>${status}</code>
+    <description>${description}</description>
+  </error>
+</errors>
+`
+    for (const path of ['nothing.xml', 'services/a/b', '']) expect(await nowhere(path), path).toBe(told(404, 'There is no such resource'))
+    expect(await xml('nothing.json', { headers: { 'accept-language': 'en' } })).toBe('404 application/json; charset=utf-8\n[{"code":404,"description":"There is no such resource"}]')
+    expect(await nowhere('requests/%ZZ.xml')).toMatch(/^400 text\/xml; charset=utf-8\n.*<errors>/s)
+    expect(await nowhere(`requests/${'x'.repeat(300)}.xml`)).toMatch(/^404 text\/xml; charset=utf-8\n.*<errors>/s)
+    const english = { 'accept-language': 'en' }
+    expect(await xml('services.xml', { method: 'DELETE', headers: english })).toBe(told(400, 'This URL does not support the method'))
+    expect((await fetch(`${endpoint}/requests.xml`, { method: 'PUT', headers: english })).headers.get('allow')).toBe('GET, POST')
+    expect(await xml('requests', { method: 'POST', headers: { ...english, 'content-type': 'text/plain' }, body: 'x' })).toMatch(/^400 text\/xml; charset=utf-8\n/)
+    expect(await xml('requests', { method: 'POST', headers: { ...english, 'content-type': 'application/x-www-form-urlencoded' }, body: `description=${'x'.repeat(300_000)}` })).toMatch(/^400 text\/xml; charset=utf-8\n/)
+  })
+
   test('discovery names both formats and where they are', async () => {
     for (const format of FORMATS) {
       const { all: [discovery] } = await anybody(format).discovery()
@@ -297,15 +322,59 @@ describe('a list', () => {
     expect((await ids({ status: 'open,closed' })).slice(0, 2)).toEqual([second, first])
     expect(await ids({ service_code: 'companionship' })).toEqual([])
     const { requested_datetime: at } = (await keyed().request(first)).all[0]!
-    expect(await ids({ start_date: at, end_date: at })).toEqual([first])
-    expect(await ids({ end_date: at, start_date: new Date(Date.parse(at as string) - 1).toISOString() })).toContain(first)
+    // All of the second that was told, and no other.
+    const beside = (seconds: number) => `${new Date(Date.parse(at as string) + seconds * 1_000).toISOString().slice(0, 19)}Z`
+    expect(await ids({ start_date: at, end_date: at })).toContain(first)
+    expect(await ids({ start_date: beside(1), end_date: beside(60) })).not.toContain(first)
+    expect(await ids({ start_date: beside(-60), end_date: beside(-1) })).not.toContain(first)
     expect((await ids({ updated_after: at }))).toEqual(expect.arrayContaining([first, second]))
     expect(await ids({ end_date: '2020-01-01T00:00:00Z' })).toEqual([])
-    expect(await ids({ start_date: '', service_code: '', status: '' })).toContain(second)
+    expect(await ids({ updated_after: at, end_date: '2020-01-01T00:00:00Z' })).toEqual([])
+  })
+
+  test('takes an empty parameter for none, and what clients write in their own way', async () => {
+    const number = await filed({ description: '怎么写都行', lat: '35.0300', long: '118.3000' })
+    const ids = async (query: string) => {
+      const answer = await fetch(`${endpoint}/requests.json?api_key=${own.key}&${query}`)
+      if (answer.status !== 200) throw new Error(`${query}: ${await answer.text()}`)
+      return (await answer.json() as { service_request_id: string }[]).map((one) => one.service_request_id)
+    }
+    const names = ['service_request_id', 'service_code', 'status', 'start_date', 'end_date', 'updated_after', 'updated_before', 'page', 'page_size', 'lat', 'long', 'radius', 'bbox', 'jurisdiction_id']
+    for (const name of names) expect(await ids(`${name}=`), name).toContain(number)
+    expect(await ids(names.map((name) => `${name}=`).join('&'))).toContain(number)
+    for (const query of ['service_code=companionship&service_code=corridor-light', 'service_code=companionship,&service_code=,corridor-light', 'status=OPEN', 'status=closed&status=open', 'start_date=2026-01-01T00:00:00%2B08:00',
+      'lat=35.03000000000000114&long=1.183e2', 'bbox=118.29999999999999,35.0299999999999999,%20118.30000000000001,35.0300000000000001']) {
+      const found = await ids(query.startsWith('start_date') ? query.replace('2026-01-01', new Date(Date.now() - 86_400_000).toISOString().slice(0, 10)) : query)
+      expect(found, query).toContain(number)
+    }
+    // A plus that was not encoded.
+    expect(await ids(`start_date=${new Date(Date.now() - 86_400_000).toISOString().slice(0, 10)}T00:00:00+08:00`)).toContain(number)
+    // The ids override all else.
+    expect(await ids(`service_request_id=${number}&status=closed&page=7&page_size=1&bbox=1,2,3,4&service_code=companionship&end_date=2020-01-01T00:00:00Z`)).toEqual([number])
+    expect(await ids(`service_request_id=${Array.from({ length: 150 }, (_, n) => `WX19990101-${String(n).padStart(6, '0')}`).join()},${number}`)).toEqual([number])
+  })
+
+  test('says of what is closed when it was closed, whatever was said of it later', async () => {
+    const done = await onTheWall('办完再评价')
+    const member = await town.person({ kinds: ['party_member'] })
+    await town.inside(async () => {
+      await act(database.db, 'claim', done, {}, member)
+      await act(database.db, 'complete', done, { outcome: '好了' }, member)
+    })
+    const { rows: [completed] } = await database.owner.query<{ at: Date }>(`SELECT e.at FROM event e JOIN request r ON r."tenantId" = e."tenantId" AND r.id = e."requestId" WHERE r.number = $1 AND e.verb = 'complete'`, [done])
+    await new Promise((resolve) => setTimeout(resolve, 1_100))
+    await town.inside(() => act(database.db, 'rate', done, { solved: 'solved', satisfaction: 'satisfied' }, resident))
+    expect((await anybody().request(done)).all[0]).toMatchObject({ status: 'closed', status_notes: '已结案', updated_datetime: `${completed!.at.toISOString().slice(0, 19)}Z` })
   })
 })
 
 describe('who files', () => {
+  const personalOf = async (number: string) => {
+    const { rows: [{ subject } = { subject: '' }] } = await database.owner.query<{ subject: string }>(
+      'SELECT p."subjectId" AS subject FROM request r JOIN person p ON p."tenantId" = r."tenantId" AND p.id = r."beneficiaryId" WHERE r.number = $1', [number])
+    return (await town.inside(() => openSubjects(database.db, keyring, [subject]))).get(subject)
+  }
+
   test('is on record as 诉求人, masked like everybody; the same words again are the same request', async () => {
     const form = { service_code: 'corridor-light', address_id: 'U', description: '灯又灭了', first_name: '示例', last_name: '王', phone: '13800138000', device_id: 'D1', email: 'a@example.cn' }
     const [one, two] = await Promise.all([keyed().file(form), keyed('xml').file(form)])
@@ -317,6 +386,33 @@ describe('who files', () => {
     expect(request).toMatchObject({ source: 'open311', filer: null, beneficiary: expect.any(String), title: '灯又灭了' })
     const { rows } = await database.owner.query<{ everything: string }>(`SELECT string_agg(t::text, ' ') AS everything FROM text t WHERE "requestId" = (SELECT id FROM request WHERE number = $1)`, [number])
     for (const secret of ['王示例', '13800138000', 'a@example.cn', 'D1']) expect(rows[0]!.everything).not.toContain(secret)
+  })
+
+  test('may send the specification’s own example, but for our service', async () => {
+    const body = 'api_key=xyz&jurisdiction_id=ONE&service_code=corridor-light&lat=35.0511&long=118.3411&address_string=1234+5th+street&email=smit333%40sfgov.edu&device_id=tt222111&account_id=123456'
+      + '&first_name=john&last_name=smith&phone=111111111&description=A+large+sinkhole+is+destroying+the+street'
+      + '&media_url=http%3A%2F%2Ffarm3.static.flickr.com%2F2002%2F2212426634_5ed477a060.jpg&attribute[WHISPAWN]=123456&attribute[WHISDORN]=COISL001'
+    const answer = await fetch(`${endpoint}/requests.xml`, { method: 'POST', headers: { 'content-type': 'application/x-www-form-urlencoded; charset=utf-8' }, body: body.replace('xyz', own.key) })
+    const text = await answer.text()
+    expect(answer.status, text).toBe(201)
+    const number = /<service_request_id>(WX\d{8}-\d{6})<.*<account_id>123456</s.exec(text)![1]!
+    expect((await keyed().request(number)).all[0]).toMatchObject({ description: 'A large sinkhole is destroying the street', media_url: 'http://farm3.static.flickr.com/2002/2212426634_5ed477a060.jpg', address_id: 'B', lat: 35.0511 })
+    expect(await personalOf(number)).toMatchObject({ name: 'john smith', phone: '111111111' })
+  })
+
+  test('may sign in Latin letters, send several pictures, four thousand characters, and the key in the address', async () => {
+    const description = `${'灯'.repeat(3_999)}。`
+    const form: [string, string][] = [
+      ['service_code', 'corridor-light'], ['address_id', 'U'], ['description', description], ['first_name', 'john'], ['last_name', 'smith'], ['media_url', 'https://example.cn/1.jpg'], ['media_url', 'https://example.cn/2.jpg'],
+    ]
+    const answer = await fetch(`${endpoint}/requests.json?api_key=${own.key}&jurisdiction_id=ONE`, { method: 'POST', body: new URLSearchParams(form) })
+    expect(answer.status, await answer.clone().text()).toBe(201)
+    const [{ service_request_id: number }] = await answer.json() as [{ service_request_id: string }]
+    const { all: [shown] } = await keyed().request(number)
+    expect(shown!.media_url).toBe('https://example.cn/1.jpg')
+    expect(shown!.description).toMatch(/^灯{3900,}…\n附图：https:\/\/example\.cn\/2\.jpg$/)
+    expect(await personalOf(number)).toMatchObject({ name: 'john smith' })
+    expect((await fetch(`${endpoint}/requests.json?jurisdiction_id=NOBODY&api_key=${own.key}`, { method: 'POST', body: new URLSearchParams(form) })).status).toBe(404)
   })
 
   test('without a sender, two with the same words are two', async () => {
@@ -341,7 +437,14 @@ describe('updates', () => {
     expect((await anybody().update({ service_request_id: number, update_id: 'X', status: 'CLOSED' })).status).toBe(403)
     expect((await keyed().update({ service_request_id: number, update_id: 'F2', status: 'CLOSED', description: '自己换了灯泡' })).status).toBe(201)
     expect((await town.inside(() => find(database.db, number, secretary))).state).toBe('withdrawn')
-    expect((await keyed().update({ service_request_id: number, update_id: 'F3', status: 'CLOSED' })).status).toBe(409)
+    expect((await keyed().update({ service_request_id: number, update_id: 'F3', status: 'CLOSED' })).status).toBe(400)
+    // Whatever FixMyStreet calls it.
+    const [long, over] = [await filed({ description: '长话' }), await filed({ description: '不归我们管' })]
+    expect((await keyed().update({ service_request_id: long, update_id: 'F4', status: 'IN_PROGRESS', description: '说'.repeat(3_000), media_url: 'https://example.cn/3.jpg', updated_datetime: '2026-11-23T09:00:00', last_name: '-' })).status).toBe(201)
+    const { rows: [kept] } = await database.owner.query<{ body: string }>(`SELECT t.body FROM text t JOIN request r ON r."tenantId" = t."tenantId" AND r.id = t."requestId" WHERE r.number = $1 AND t.field = 'note'`, [long])
+    expect(kept!.body).toMatch(/^说{900,}…\n附图：https:\/\/example\.cn\/3\.jpg$/)
+    expect((await keyed().update({ service_request_id: over, update_id: 'F5', status: 'NOT_COUNCILS_RESPONSIBILITY' })).status).toBe(201)
+    expect((await town.inside(() => find(database.db, over, secretary))).state).toBe('withdrawn')
     // Nor does another hear that there is something that has ended.
     expect((await keyed('json', other).update({ service_request_id: number, update_id: 'Y', status: 'CLOSED' })).status).toBe(404)
     expect((await mine()).at(-1)).toMatchObject({ status: 'closed', description: '撤单' })
@@ -366,4 +469,26 @@ test('no log line has a key or a word of what was sent', async () => {
   expect(lines.length).toBeGreaterThan(20)
   const all = lines.join('')
   for (const secret of ['ww_live_', own.key, '13800138000', '灯灭了', 'bbox']) expect(all).not.toContain(secret)
+})
+
+test.each(['service_code', 'service_request_id', 'jurisdiction_id', 'address_id', 'anything'])('%s with a NUL, once or twice, is refused as everything else is', async (name) => {
+  for (const query of [`${name}=%00`, `${name}=%00&${name}=a%00`]) {
+    const answer = await app.inject(`/open311/v2/requests.json?${query}`)
+    expect([answer.statusCode, answer.json<{ code: number }[]>().map(({ code }) => code)]).toEqual([400, [400]])
+  }
+})
+
+/** The last: from then on there are two. */
+test('where there are several jurisdictions, it is to be said which; a key says it itself', async () => {
+  await testPlace(database, {}, 'TWO')
+  database.db.memory.clear()
+  for (const format of FORMATS) {
+    const unsaid = await anybody(format).services()
+    expect([unsaid.status, unsaid.all]).toEqual([400, [{ code: format === 'json' ? 400 : '400', description: expect.stringMatching(/^jurisdiction_id: /) }]])
+    expect((await geoReport(endpoint, format, { jurisdiction_id: 'ONE' }).services()).all.length).toBe(3)
+    expect((await geoReport(endpoint, format, { jurisdiction_id: 'TWO' }).services()).all.length).toBe(2)
+    expect((await geoReport(endpoint, format, { jurisdiction_id: 'THREE' }).services()).status).toBe(404)
+    expect((await keyed(format).services()).all.length).toBe(3)
+    expect((await geoReport(endpoint, format, { api_key: own.key, jurisdiction_id: 'TWO' }).services()).status).toBe(404)
+  }
 })
