@@ -117,5 +117,10 @@ function refuseWhenClosing(app: FastifyInstance): void {
     for (const socket of sockets) if (socket.bytesRead === 0) socket.destroy()
     done()
   })
+  // An answer that was under way has promised to keep its connection: nobody would close it after that.
+  app.addHook('onResponse', (_request, _reply, done) => {
+    if (closing) setImmediate(() => app.server.closeIdleConnections())
+    done()
+  })
   app.addHook('onRequest', (_request, _reply, done) => done(closing ? new Problem('shutting-down') : undefined))
 }

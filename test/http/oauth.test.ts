@@ -118,7 +118,7 @@ describe('POST /oauth/token', () => {
     ['a wrong password', 400, 'invalid_grant', () => logIn('wang', 'wrong')],
     ['an unknown login', 400, 'invalid_grant', () => logIn('nobody')],
     ['a login of 65 characters', 400, 'invalid_request', () => logIn('x'.repeat(65))],
-    ['a login with NUL', 400, 'invalid_grant', () => logIn('wang\0')],
+    ['a login with NUL', 400, 'invalid_request', () => logIn('wang\0')],
     ['a login with SQL', 400, 'invalid_grant', () => logIn("' OR 1=1 --")],
     ['a person without a password', 400, 'invalid_grant', async () => {
       await place.inside(() => createPerson(test.db, keyring, { name: '李四', login: 'li' }))
@@ -129,7 +129,7 @@ describe('POST /oauth/token', () => {
     ['a wrong secret', 401, 'invalid_client', () => ask({ ...credentials(), client_secret: 'wrong' })],
     ['no secret', 401, 'invalid_client', () => ask({ ...credentials(), client_secret: undefined })],
     ['an unknown app', 401, 'invalid_client', () => ask({ ...credentials(), client_id: 'unknown' })],
-    ['an app with NUL', 401, 'invalid_client', () => ask({ ...credentials(), client_id: 'demo-app\0' })],
+    ['an app with NUL', 400, 'invalid_request', () => ask({ ...credentials(), client_id: 'demo-app\0' })],
     ['no app', 401, 'invalid_client', () => ask(form({ grant_type: 'client_credentials' }))],
     ['the public client', 401, 'invalid_client', () => ask(form({ grant_type: 'client_credentials' }), swagger)],
     ['broken Basic', 401, 'invalid_client', () => ask(form({ grant_type: 'client_credentials' }), { authorization: 'Basic ???' })],

@@ -77,4 +77,25 @@ describe('failures', () => {
     await Promise.all([closed, once(socket, 'close')])
     expect(heard).toMatch(/took-too-long.*HTTP\/1.1 503 .*shutting-down/s)
   })
+
+  test('an answer that is sent while closing does not keep its connection', async () => {
+    const closing = sampleApp()
+    let goOn = () => {}
+    const ready = new Promise<void>((resolve) => (goOn = resolve))
+    // What has been said of the connection is said before the app closes.
+    closing.get('/v1/long', { config: { public: true }, schema: { hide: true } }, async (_request, reply) => {
+      const { raw } = reply.hijack()
+      raw.writeHead(200, { 'content-length': 2, connection: 'keep-alive' }).write('a')
+      await ready
+      raw.end('b')
+    })
+    await closing.listen({ host: '127.0.0.1', port: 0 })
+    const { port: own } = closing.server.address() as AddressInfo
+    const socket = connect(own, '127.0.0.1')
+    socket.write('GET /v1/long HTTP/1.1\r\nhost: x\r\n\r\n')
+    await once(socket, 'data')
+    const closed = closing.close()
+    setTimeout(goOn, 100)
+    await closed
+  })
 })
