@@ -29,7 +29,7 @@ test('killed within a visit and between two: what was begun is not there, what w
   const env = { DATABASE_URL: database.url }
   const send = (origin: string) => call(origin, token(), 'POST', '/v1/visits/batch', visits())
   // Between the second need and the end of the transaction; then right after a commit, before anybody is told.
-  const within = mutant('visit-within', 'service/visits.js', 'if (COUNTS.includes(result)) {', `if (clientRef === 'phone-7') process.kill(process.pid, 'SIGKILL');\n        if (COUNTS.includes(result)) {`)
+  const within = mutant('visit-within', 'service/visits.js', 'await keepNeeds(db, filed', `if (clientRef === 'phone-7') process.kill(process.pid, 'SIGKILL');\n        await keepNeeds(db, filed`)
   const between = mutant('visit-between', 'http/routes/visits.js', 'for (const given of body) {', `for (const given of body) {\n            if (given.clientId === 'phone-13') process.kill(process.pid, 'SIGKILL');`)
   for (const [dist, done] of [[within, 7], [between, 13]] as const) {
     const dying = await startProcess('api', env, dist)
