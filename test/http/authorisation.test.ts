@@ -114,7 +114,8 @@ describe('everybody, everything', () => {
         }
         // What is made anew for each may be the same thing for all, and is theirs one after the other.
         if (call.fresh) for (const principal of principals) await one(principal)
-        else await Promise.all(principals.map(one))
+        // Fewer at once than the app has connections: whoever waits for one too long is told 503, and not what the table says.
+        else for (let from = 0; from < principals.length; from += 7) await Promise.all(principals.slice(from, from + 7).map(one))
       }
     }
     console.log(`${cells} cells of ${operations.length} operations and ${principals.length} principals`)
